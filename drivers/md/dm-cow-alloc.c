@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Allocation of backup space from the FREE blocks of a state map.
+ */
+#include "dm-cow-alloc.h"
+
+#define WINDOW_BLOCKS 16384
+
+/* Runs accepted at each level, in blocks. */
+static const u64 level_min[] = { 1024, 32, 1 };
+
+void cow_alloc_reset(struct cow_alloc *alloc, const struct cow_map *map)
+{
+	alloc->pos = alloc->end = 0;
+	alloc->below = map->nr_blocks;
+	alloc->level = 0;
+}
+EXPORT_SYMBOL_GPL(cow_alloc_reset);
+
+static bool next_window(struct cow_alloc *alloc, const struct cow_map *map)
+{
+	for (; alloc->level < ARRAY_SIZE(level_min); alloc->level++) {
+		u64 start, len;
+
+		do {
+			len = cow_map_free_run_below(map, alloc->below,
+						     WINDOW_BLOCKS, &start);
+			alloc->below = len ? start : 0;
+		} while (len && len < level_min[alloc->level]);
+		if (len) {
+			alloc->pos = start;
+			alloc->end = start + len;
+			return true;
+		}
+		alloc->below = map->nr_blocks;
+	}
+	return false;
+}
+
+static u64 take_from_window(struct cow_alloc *alloc, struct cow_map *map,
+			    u64 want, u64 *start)
+{
+	while (alloc->pos < alloc->end) {
+		u64 taken;
+
+		alloc->pos = cow_map_next(map, alloc->pos, alloc->end, COW_FREE);
+		if (alloc->pos == alloc->end)
+			break;
+		*start = alloc->pos;
+		taken = cow_map_take(map, alloc->pos,
+				     min(want, alloc->end - alloc->pos));
+		alloc->pos += taken;
+		if (taken)
+			return taken;
+	}
+	return 0;
+}
+
+u64 cow_alloc_run(struct cow_alloc *alloc, struct cow_map *map, u64 want,
+		  u64 *start)
+{
+	do {
+		u64 taken = take_from_window(alloc, map, want, start);
+
+		if (taken)
+			return taken;
+		/* Blocks behind the search became FREE again: once more. */
+		if (alloc->level == ARRAY_SIZE(level_min) && cow_map_nr_free(map))
+			cow_alloc_reset(alloc, map);
+	} while (next_window(alloc, map));
+	return 0;
+}
+EXPORT_SYMBOL_GPL(cow_alloc_run);

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Group commit: { backups, sealed page, tail page } in parallel, one flush,
+ * then the waiting writes are let go. One group is in flight, the next gathers.
+ *
+ * A record carries the checksum of its data, so it may reach the disk before the
+ * data does: after a cut a record without its data was never acted upon.
+ */
+#include "dm-cow.h"
+
+static void fail_waiters(struct cow *cow, struct list_head *waiters, int error)
+{
+	struct cow_waiter *waiter, *tmp;
+
+	list_for_each_entry_safe(waiter, tmp, waiters, node) {
+		list_del(&waiter->node);
+		cow->env->release(cow, waiter, error);
+	}
+}
+
+/* The log is lost to us from here on; what is durable in it stays valid. */
+static void fail_log(struct cow *cow)
+{
+	cow->failed = true;
+	cow->env->event(cow, COW_EVENT_FAILED);
+}
+
+/* ---- completions -------------------------------------------------------- */
+
+void cow_op_read_done(struct cow_op *op, u32 crc, int error)
+{
+	op->crc = crc;
+	op->read_error = error;
+	op->group->reading--;
+	if (!error)
+		return;
+	op->group->writing--;
+	op->writing = false;
+}
+EXPORT_SYMBOL_GPL(cow_op_read_done);
+
+void cow_op_write_done(struct cow_op *op, int error)
+{
+	op->write_error = error;
+	op->writing = false;
+	op->group->writing--;
+}
+EXPORT_SYMBOL_GPL(cow_op_write_done);
+
+void cow_page_written(struct cow *cow, int error)
+{
+	cow->inflight->writing--;
+	if (error)
+		cow->inflight->error = error;
+}
+EXPORT_SYMBOL_GPL(cow_page_written);
+
+void cow_flush_done(struct cow *cow, int error)
+{
+	cow->inflight->flushed = true;
+	if (error)
+		cow->inflight->error = error;
+}
+EXPORT_SYMBOL_GPL(cow_flush_done);
+
+/* ---- closing a group ---------------------------------------------------- */
+
+static struct cow_record op_record(const struct cow *cow, const struct cow_op *op)
+{
+	return (struct cow_record) {
+		.kind = COW_RECORD_BACKUP,
+		.source = cow_block_to_sector(&cow->geo, op->source),
+		.dest = cow_block_to_sector(&cow->geo, op->dest),
+		.sectors = op->sectors,
+		.crc = op->crc,
+	};
+}
+
+static void op_join(struct cow_op *op, struct cow_group *group)
+{
+	int i;
+
+	op->group = group;
+	for (i = 0; i < 2; i++)
+		op->source_busy[i].group = op->dest_busy[i].group = group;
+}
+
+/* Ops beyond the end of the page go to the next group, as if they came later. */
+static void hand_over(struct cow_op *op, struct cow_group *from,
+		      struct cow_group *to)
+{
+	list_del(&op->node);
+	list_add_tail(&op->node, &to->ops);
+	op_join(op, to);
+	from->nr_ops--;
+	to->nr_ops++;
+	if (op->writing) {
+		from->writing--;
+		to->writing++;
+	}
+}
+
+static void record_voids(struct cow *cow, struct cow_group *group, u32 room)
+{
+	u32 i;
+
+	group->nr_voids = min(room, cow->nr_voids);
+	for (i = 0; i < group->nr_voids; i++)
+		cow_log_add(&cow->log, &cow->voids[i]);
+}
+
+static void record_ops(struct cow *cow, struct cow_group *group,
+		       struct cow_group *next, u32 room)
+{
+	struct cow_op *op, *tmp;
+
+	list_for_each_entry_safe(op, tmp, &group->ops, node) {
+		struct cow_record record = op_record(cow, op);
+
+		if (op->read_error)
+			continue;
+		if (!room) {
+			hand_over(op, group, next);
+			continue;
+		}
+		cow_log_add(&cow->log, &record);
+		room--;
+	}
+}
+
+/* The page sealed by this group is written to until the group is durable. */
+static void seal_busy(struct cow *cow, struct cow_group *group)
+{
+	group->seal_busy = (struct cow_busy) {
+		.start = cow_sector_to_block(&cow->geo, cow->log.head.prev_place),
+		.nr = 1,
+		.group = group,
+	};
+	cow_busy_add(cow, &group->seal_busy);
+}
+
+static void write_pages(struct cow *cow, struct cow_group *group)
+{
+	struct cow_page_write writes[2];
+	unsigned int i, nr = cow_log_stage(&cow->log, writes);
+
+	if (nr > 1) {
+		seal_busy(cow, group);
+		cow->stats.log_blocks++;
+	}
+	group->writing += nr;
+	for (i = 0; i < nr; i++)
+		cow->env->page_write(cow, i, &writes[i]);
+}
+
+/* The records of a group share a page: a full one is sealed first. */
+static void open_page(struct cow *cow)
+{
+	u64 seal = 0;
+
+	if (cow_log_full(&cow->log) || !cow->log.head.seal)
+		seal = cow_block_to_sector(&cow->geo, cow_take_block(cow));
+	cow_log_begin(&cow->log, seal);
+}
+
+static bool anything_to_record(const struct cow *cow,
+			       const struct cow_group *group)
+{
+	const struct cow_op *op;
+
+	if (cow->voids_first)
+		return true;
+	list_for_each_entry(op, &group->ops, node)
+		if (!op->read_error)
+			return true;
+	return false;
+}
+
+static void close_group(struct cow *cow)
+{
+	struct cow_group *group = cow->gathering;
+	u32 room;
+
+	cow->inflight = group;
+	cow->gathering = &cow->groups[group == &cow->groups[0]];
+	group->stage = COW_WRITING;
+	if (!anything_to_record(cow, group)) {
+		group->stage = COW_FLUSHING;
+		group->flushed = true;
+		return;
+	}
+	open_page(cow);
+	room = COW_PAGE_RECORDS - cow->log.head.record_count;
+	record_voids(cow, group, room);
+	record_ops(cow, group, cow->gathering, room - group->nr_voids);
+	group->logged = true;
+	cow->voids_first = false;
+	write_pages(cow, group);
+}
+
+/* ---- a group is durable, or has failed ---------------------------------- */
+
+static bool overlaps(const struct cow_op *op, const struct cow_waiter *waiter)
+{
+	return waiter->first < op->source + op->nr && waiter->last >= op->source;
+}
+
+/* Writes wait for groups, not for copies: find those that needed this one. */
+static void fail_op_waiters(struct cow *cow, struct cow_group *group,
+			    const struct cow_op *op)
+{
+	struct cow_waiter *waiter, *tmp;
+
+	list_for_each_entry_safe(waiter, tmp, &group->waiters, node) {
+		if (!overlaps(op, waiter))
+			continue;
+		if (!op->read_error && ++waiter->tries < COW_BACKUP_TRIES)
+			continue;
+		list_del(&waiter->node);
+		cow->env->release(cow, waiter, -EIO);
+	}
+}
+
+/*
+ * The record of a backup that could not be written must be cancelled. Its
+ * destination stays PROTECTED for good: the disk is bad there.
+ */
+static void void_op(struct cow *cow, const struct cow_op *op)
+{
+	struct cow_record record = op_record(cow, op);
+
+	record.kind = COW_RECORD_VOID;
+	record.sectors = 0;
+	record.crc = 0;
+	if (cow->nr_voids < COW_PAGE_RECORDS)
+		cow->voids[cow->nr_voids++] = record;
+	else
+		fail_log(cow);
+	cow->stats.voids++;
+}
+
+static void op_done(struct cow *cow, struct cow_group *group, struct cow_op *op)
+{
+	if (group->error)
+		return;	/* the record may or may not be there: leave all as it is */
+	if (op->read_error) {
+		cow_map_set(&cow->map, op->dest, op->nr, COW_FREE);
+		fail_op_waiters(cow, group, op);
+	} else if (op->write_error) {
+		void_op(cow, op);
+		fail_op_waiters(cow, group, op);
+	} else {
+		cow->stats.collisions += cow_count_was_free(cow, op->source, op->nr);
+		/* Pairs with cow_map_passes(): the flush is behind us. */
+		cow_map_set(&cow->map, op->source, op->nr, COW_CHANGED);
+		cow->stats.copies++;
+		cow->stats.copied_blocks += op->nr;
+		cow->stats.changed += op->nr;
+	}
+}
+
+static void free_op(struct cow *cow, struct cow_op *op)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		if (op->source_busy[i].nr)
+			list_del(&op->source_busy[i].node);
+		if (op->dest_busy[i].nr)
+			list_del(&op->dest_busy[i].node);
+	}
+	list_del(&op->node);
+	cow->env->op_free(op);
+}
+
+static void drop_recorded_voids(struct cow *cow, u32 nr)
+{
+	cow->nr_voids -= nr;
+	memmove(cow->voids, cow->voids + nr, cow->nr_voids * sizeof(cow->voids[0]));
+}
+
+static void group_reset(struct cow_group *group)
+{
+	INIT_LIST_HEAD(&group->ops);
+	INIT_LIST_HEAD(&group->waiters);
+	group->stage = COW_GATHERING;
+	group->nr_ops = 0;
+	group->reading = 0;
+	group->writing = 0;
+	group->flushed = false;
+	group->logged = false;
+	group->error = 0;
+	group->nr_voids = 0;
+	group->seal_busy.nr = 0;
+}
+
+static void settle_log(struct cow *cow, struct cow_group *group)
+{
+	if (group->error) {
+		fail_log(cow);
+		return;
+	}
+	cow_log_settle(&cow->log);
+	drop_recorded_voids(cow, group->nr_voids);
+	cow->stats.groups++;
+}
+
+/* Waiting writes are looked at again, before those that came later. */
+static void requeue_waiters(struct cow *cow, struct cow_group *group)
+{
+	list_splice_tail_init(&cow->deferred, &group->waiters);
+	list_splice_tail_init(&group->waiters, &cow->deferred);
+}
+
+static void finish_group(struct cow *cow)
+{
+	struct cow_group *group = cow->inflight;
+	struct cow_op *op, *tmp;
+
+	if (group->logged)
+		settle_log(cow, group);
+	if (group->seal_busy.nr)
+		list_del(&group->seal_busy.node);
+	list_for_each_entry_safe(op, tmp, &group->ops, node) {
+		op_done(cow, group, op);
+		free_op(cow, op);
+	}
+	if (group->error)
+		fail_waiters(cow, &group->waiters, -EIO);
+	requeue_waiters(cow, group);
+	group_reset(group);
+	cow->inflight = NULL;
+}
+
+static void flush_group(struct cow *cow)
+{
+	struct cow_group *group = cow->inflight;
+
+	group->stage = COW_FLUSHING;
+	if (group->error) {
+		group->flushed = true;
+		return;
+	}
+	/* Backups and pages before the writes that wait for them. */
+	cow->stats.flushes++;
+	cow->env->flush(cow);
+}
+
+bool cow_commit_turn(struct cow *cow)
+{
+	struct cow_group *group = cow->inflight;
+
+	if (!group) {
+		if (cow->gathering->reading ||
+		    (list_empty(&cow->gathering->ops) && !cow->voids_first))
+			return false;
+		close_group(cow);
+		return true;
+	}
+	if (group->stage == COW_WRITING && !group->writing) {
+		flush_group(cow);
+		return true;
+	}
+	if (group->stage == COW_FLUSHING && group->flushed) {
+		finish_group(cow);
+		return true;
+	}
+	return false;
+}
+
+void cow_commit_init(struct cow *cow)
+{
+	group_reset(&cow->groups[0]);
+	group_reset(&cow->groups[1]);
+	cow->gathering = &cow->groups[0];
+	cow->inflight = NULL;
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The copy engine: read the old contents, checksum them, write the same pages
+ * to where they are kept.
+ *
+ * Memory: operations come from a mempool; pages from the allocator without
+ * waiting, MAX_PAGES at the most, and when there are none from a reserve that
+ * serves one whole run at a time. So one copy can always be made, and nothing
+ * half-filled ever waits for the rest.
+ */
+#include "dm-cow-dev.h"
+
+#define MIN_OPS 16
+#define INLINE_VECS 2
+#define MAX_PAGES (SZ_16M / PAGE_SIZE)
+
+struct copy_op {
+	struct cow_op op;
+	struct bio bio;
+	struct work_struct work;
+	struct llist_node read_done;
+	struct llist_node write_done;
+	int read_error;			/* handed over by read_done... */
+	u32 crc;
+	int write_error;		/* ...and by write_done */
+	unsigned int nr_pages;
+	bool reserve;
+	struct bio_vec *vecs;
+	struct bio_vec inline_vecs[INLINE_VECS];
+};
+
+static struct kmem_cache *op_cache;
+
+int cow_copy_module_init(void)
+{
+	op_cache = kmem_cache_create("dm_cow_op", sizeof(struct copy_op), 0, 0, NULL);
+	return op_cache ? 0 : -ENOMEM;
+}
+
+void cow_copy_module_exit(void)
+{
+	kmem_cache_destroy(op_cache);
+}
+
+/* ---- memory ------------------------------------------------------------- */
+
+static void free_pages_of(struct bio_vec *vecs, unsigned int nr)
+{
+	while (nr--)
+		__free_page(vecs[nr].bv_page);
+}
+
+static bool alloc_pages_of(struct bio_vec *vecs, unsigned int nr, gfp_t gfp)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		vecs[i].bv_page = alloc_page(gfp);
+		if (!vecs[i].bv_page) {
+			free_pages_of(vecs, i);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool take_pages(struct copy_op *copy, unsigned int nr)
+{
+	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
+
+	copy->vecs = copy->inline_vecs;
+	if (nr > INLINE_VECS)
+		copy->vecs = kmalloc_array(nr, sizeof(*copy->vecs), gfp);
+	if (!copy->vecs)
+		return false;
+	if (alloc_pages_of(copy->vecs, nr, gfp))
+		return true;
+	if (nr > INLINE_VECS)
+		kfree(copy->vecs);
+	return false;
+}
+
+static bool take_reserve(struct cow_copier *copier, struct copy_op *copy)
+{
+	if (copier->reserve_used)
+		return false;
+	copier->reserve_used = true;
+	copy->reserve = true;
+	copy->vecs = copier->reserve;
+	return true;
+}
+
+struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr)
+{
+	struct cow_copier *copier = &cow_to_dev(cow)->copier;
+	size_t bytes = (size_t)nr << (cow->geo.block_shift + 9);
+	struct copy_op *copy = mempool_alloc(&copier->ops, GFP_NOWAIT | __GFP_NOWARN);
+
+	if (!copy)
+		return NULL;
+	copy->reserve = false;
+	copy->nr_pages = DIV_ROUND_UP(bytes, PAGE_SIZE);
+	if ((copier->pages + copy->nr_pages <= MAX_PAGES &&
+	     take_pages(copy, copy->nr_pages)) ||
+	    take_reserve(copier, copy)) {
+		copier->pages += copy->nr_pages;
+		return &copy->op;
+	}
+	mempool_free(copy, &copier->ops);
+	return NULL;
+}
+
+void cow_copy_free(struct cow_op *op)
+{
+	struct copy_op *copy = container_of(op, struct copy_op, op);
+	struct cow_copier *copier = &cow_to_dev(op->cow)->copier;
+
+	copier->pages -= copy->nr_pages;
+	if (copy->reserve) {
+		copier->reserve_used = false;
+	} else {
+		free_pages_of(copy->vecs, copy->nr_pages);
+		if (copy->nr_pages > INLINE_VECS)
+			kfree(copy->vecs);
+	}
+	mempool_free(copy, &copier->ops);
+}
+
+int cow_copier_init(struct cow_dev *dev)
+{
+	struct cow_copier *copier = &dev->copier;
+	unsigned int pages = (COW_MAX_RUN_SECTORS << 9) / PAGE_SIZE;
+
+	copier->wq = alloc_workqueue("dm-cow-copy", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	copier->reserve = kvcalloc(pages, sizeof(*copier->reserve), GFP_KERNEL);
+	if (!copier->wq || !copier->reserve ||
+	    mempool_init_slab_pool(&copier->ops, MIN_OPS, op_cache))
+		return -ENOMEM;
+	if (!alloc_pages_of(copier->reserve, pages, GFP_KERNEL))
+		return -ENOMEM;
+	copier->reserve_pages = pages;
+	return 0;
+}
+
+void cow_copier_exit(struct cow_dev *dev)
+{
+	struct cow_copier *copier = &dev->copier;
+
+	if (copier->wq)
+		destroy_workqueue(copier->wq);
+	if (copier->reserve)
+		free_pages_of(copier->reserve, copier->reserve_pages);
+	kvfree(copier->reserve);
+	mempool_exit(&copier->ops);
+}
+
+/* ---- I/O ---------------------------------------------------------------- */
+
+static void copy_bio(struct copy_op *copy, blk_opf_t opf, u64 block,
+		     bio_end_io_t *end_io)
+{
+	struct cow *cow = copy->op.cow;
+	size_t left = (size_t)copy->op.sectors << 9;
+	unsigned int i;
+
+	for (i = 0; left; i++) {
+		copy->vecs[i].bv_offset = 0;
+		copy->vecs[i].bv_len = min_t(size_t, left, PAGE_SIZE);
+		left -= copy->vecs[i].bv_len;
+	}
+	bio_init(&copy->bio, cow_to_dev(cow)->bdev, copy->vecs, i, opf);
+	copy->bio.bi_vcnt = i;
+	copy->bio.bi_iter.bi_size = copy->op.sectors << 9;
+	copy->bio.bi_iter.bi_sector = cow_block_to_sector(&cow->geo, block);
+	copy->bio.bi_private = copy;
+	copy->bio.bi_end_io = end_io;
+}
+
+static void write_end_io(struct bio *bio)
+{
+	struct copy_op *copy = bio->bi_private;
+	struct cow_dev *dev = cow_to_dev(copy->op.cow);
+
+	copy->write_error = blk_status_to_errno(bio->bi_status);
+	bio_uninit(bio);
+	llist_add(&copy->write_done, &dev->write_done);
+	cow_dev_kick(dev);
+}
+
+static u32 checksum(const struct copy_op *copy)
+{
+	unsigned int i;
+	u32 crc = ~0U;
+
+	for (i = 0; i < copy->bio.bi_vcnt; i++) {
+		void *data = kmap_local_page(copy->vecs[i].bv_page);
+
+		crc = crc32c(crc, data, copy->vecs[i].bv_len);
+		kunmap_local(data);
+	}
+	return ~crc;
+}
+
+/* After the read; the checksum is too much work for an interrupt. */
+static void read_work(struct work_struct *work)
+{
+	struct copy_op *copy = container_of(work, struct copy_op, work);
+	struct cow_dev *dev = cow_to_dev(copy->op.cow);
+	int error = blk_status_to_errno(copy->bio.bi_status);
+
+	copy->read_error = error;
+	bio_uninit(&copy->bio);
+	if (!error) {
+		copy->crc = checksum(copy);
+		copy_bio(copy, REQ_OP_WRITE | REQ_SYNC | REQ_IDLE, copy->op.dest,
+			 write_end_io);
+	}
+	/* On this list before it can be on the other one; then not ours any more. */
+	llist_add(&copy->read_done, &dev->read_done);
+	if (!error)
+		submit_bio_noacct(&copy->bio);
+	cow_dev_kick(dev);
+}
+
+static void read_end_io(struct bio *bio)
+{
+	struct copy_op *copy = bio->bi_private;
+
+	queue_work(cow_to_dev(copy->op.cow)->copier.wq, &copy->work);
+}
+
+void cow_copy_start(struct cow_op *op)
+{
+	struct copy_op *copy = container_of(op, struct copy_op, op);
+
+	INIT_WORK(&copy->work, read_work);
+	copy_bio(copy, REQ_OP_READ, op->source, read_end_io);
+	submit_bio_noacct(&copy->bio);
+}
+
+/*
+ * Hand what has completed to the core. The worker's. Writes are fetched first:
+ * the read of each of them is then on the other list, or was there before.
+ */
+void cow_copy_collect(struct cow_dev *dev)
+{
+	struct llist_node *writes = llist_del_all(&dev->write_done);
+	struct llist_node *reads = llist_del_all(&dev->read_done);
+	struct copy_op *copy, *tmp;
+
+	llist_for_each_entry_safe(copy, tmp, reads, read_done)
+		cow_op_read_done(&copy->op, copy->crc, copy->read_error);
+	llist_for_each_entry_safe(copy, tmp, writes, write_done)
+		cow_op_write_done(&copy->op, copy->write_error);
+}

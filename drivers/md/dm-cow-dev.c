@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The core's worker, and the registry of devices that have one.
+ */
+#include <linux/completion.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/sched/mm.h>
+
+#include "dm-cow-dev.h"
+
+/* ---- the worker --------------------------------------------------------- */
+
+struct call {
+	struct list_head node;
+	struct cow_exclusive exclusive;
+	struct cow_dev *dev;
+	int (*fn)(struct cow_dev *dev, void *arg);
+	void *arg;
+	bool want_exclusive;
+	int result;
+	struct completion done;
+};
+
+static void run_call(struct call *call)
+{
+	call->result = call->fn(call->dev, call->arg);
+	complete(&call->done);
+}
+
+static void run_exclusive_call(struct cow *cow, struct cow_exclusive *exclusive)
+{
+	run_call(container_of(exclusive, struct call, exclusive));
+}
+
+static void take_calls(struct cow_dev *dev)
+{
+	struct call *call, *tmp;
+	LIST_HEAD(calls);
+
+	spin_lock_irq(&dev->lock);
+	list_splice_init(&dev->calls, &calls);
+	spin_unlock_irq(&dev->lock);
+	list_for_each_entry_safe(call, tmp, &calls, node) {
+		call->exclusive.run = run_exclusive_call;
+		if (call->want_exclusive)
+			cow_run_exclusive(&dev->cow, &call->exclusive);
+		else
+			run_call(call);
+	}
+}
+
+static void take_writes(struct cow_dev *dev)
+{
+	struct cow_waiter *waiter, *tmp;
+	LIST_HEAD(arrived);
+
+	spin_lock_irq(&dev->lock);
+	list_splice_init(&dev->arrived, &arrived);
+	spin_unlock_irq(&dev->lock);
+	list_for_each_entry_safe(waiter, tmp, &arrived, node)
+		cow_write_arrived(&dev->cow, waiter);
+}
+
+static void cow_dev_work(struct work_struct *work)
+{
+	struct cow_dev *dev = container_of(work, struct cow_dev, work);
+	unsigned int noio = memalloc_noio_save();
+	struct blk_plug plug;
+
+	/* Neighbouring copies and released writes go down merged. */
+	blk_start_plug(&plug);
+	cow_copy_collect(dev);
+	cow_bio_collect(dev);
+	take_writes(dev);
+	take_calls(dev);
+	cow_turn(&dev->cow);
+	blk_finish_plug(&plug);
+	memalloc_noio_restore(noio);
+}
+
+void cow_dev_write(struct cow_dev *dev, struct cow_waiter *waiter)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&dev->lock, flags);
+	list_add_tail(&waiter->node, &dev->arrived);
+	spin_unlock_irqrestore(&dev->lock, flags);
+	cow_dev_kick(dev);
+}
+EXPORT_SYMBOL_GPL(cow_dev_write);
+
+int cow_dev_call(struct cow_dev *dev, int (*fn)(struct cow_dev *dev, void *arg),
+		 void *arg, bool exclusive)
+{
+	struct call call = {
+		.dev = dev,
+		.fn = fn,
+		.arg = arg,
+		.want_exclusive = exclusive,
+	};
+
+	init_completion(&call.done);
+	spin_lock_irq(&dev->lock);
+	list_add_tail(&call.node, &dev->calls);
+	spin_unlock_irq(&dev->lock);
+	cow_dev_kick(dev);
+	wait_for_completion(&call.done);
+	return call.result;
+}
+EXPORT_SYMBOL_GPL(cow_dev_call);
+
+static int nothing(struct cow_dev *dev, void *arg)
+{
+	return 0;
+}
+
+void cow_dev_drain(struct cow_dev *dev)
+{
+	cow_dev_call(dev, nothing, NULL, true);
+}
+EXPORT_SYMBOL_GPL(cow_dev_drain);
+
+/* ---- what the core asks of its surroundings ----------------------------- */
+
+static void dev_release(struct cow *cow, struct cow_waiter *waiter, int error)
+{
+	cow_to_dev(cow)->ops->release(cow_to_dev(cow), waiter, error);
+}
+
+static void dev_hide_hold(struct cow *cow, u32 index)
+{
+	cow_to_dev(cow)->ops->hide_hold(cow_to_dev(cow), index);
+}
+
+static void dev_hide_release(struct cow *cow, u32 index)
+{
+	cow_to_dev(cow)->ops->hide_release(cow_to_dev(cow), index);
+}
+
+static void dev_give_up(struct cow *cow)
+{
+	cow_to_dev(cow)->ops->give_up(cow_to_dev(cow));
+}
+
+static void dev_event(struct cow *cow, enum cow_event event)
+{
+	cow_to_dev(cow)->ops->event(cow_to_dev(cow), event);
+}
+
+static const struct cow_env_ops dev_env_ops = {
+	.op_alloc = cow_copy_alloc,
+	.op_free = cow_copy_free,
+	.op_start = cow_copy_start,
+	.page_write = cow_bio_page_write,
+	.flush = cow_bio_flush,
+	.release = dev_release,
+	.hide_hold = dev_hide_hold,
+	.hide_release = dev_hide_release,
+	.give_up = dev_give_up,
+	.event = dev_event,
+};
+
+int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
+		 u32 block_sectors, const struct cow_dev_ops *ops)
+{
+	int r;
+
+	dev->bdev = bdev;
+	dev->ops = ops;
+	INIT_LIST_HEAD(&dev->list);
+	INIT_LIST_HEAD(&dev->arrived);
+	INIT_LIST_HEAD(&dev->calls);
+	init_llist_head(&dev->read_done);
+	init_llist_head(&dev->write_done);
+	spin_lock_init(&dev->lock);
+	INIT_WORK(&dev->work, cow_dev_work);
+	cow_bio_io_init(dev, sectors);
+	r = cow_init(&dev->cow, sectors, block_sectors, &dev->io, &dev_env_ops);
+	if (r)
+		return r;
+	dev->wq = alloc_ordered_workqueue("dm-cow", WQ_MEM_RECLAIM);
+	r = dev->wq ? cow_copier_init(dev) : -ENOMEM;
+	if (r)
+		cow_dev_exit(dev);
+	return r;
+}
+EXPORT_SYMBOL_GPL(cow_dev_init);
+
+void cow_dev_exit(struct cow_dev *dev)
+{
+	if (dev->wq)
+		destroy_workqueue(dev->wq);
+	cow_copier_exit(dev);
+	cow_exit(&dev->cow);
+}
+EXPORT_SYMBOL_GPL(cow_dev_exit);
+
+/* ---- the registry ------------------------------------------------------- */
+
+/* Guards the list, and the users of every device on it. */
+static DEFINE_MUTEX(registry_mutex);
+static LIST_HEAD(registry);
+
+void cow_registry_lock(void)
+{
+	mutex_lock(&registry_mutex);
+}
+EXPORT_SYMBOL_GPL(cow_registry_lock);
+
+void cow_registry_unlock(void)
+{
+	mutex_unlock(&registry_mutex);
+}
+EXPORT_SYMBOL_GPL(cow_registry_unlock);
+
+struct cow_dev *cow_registry_find(struct block_device *bdev)
+{
+	struct cow_dev *dev;
+
+	lockdep_assert_held(&registry_mutex);
+	list_for_each_entry(dev, &registry, list)
+		if (dev->bdev->bd_dev == bdev->bd_dev)
+			return dev;
+	return NULL;
+}
+EXPORT_SYMBOL_GPL(cow_registry_find);
+
+void cow_registry_add(struct cow_dev *dev)
+{
+	lockdep_assert_held(&registry_mutex);
+	dev->users = 1;
+	list_add(&dev->list, &registry);
+}
+EXPORT_SYMBOL_GPL(cow_registry_add);
+
+void cow_registry_put(struct cow_dev *dev)
+{
+	bool last;
+
+	mutex_lock(&registry_mutex);
+	last = !--dev->users;
+	if (last)
+		list_del(&dev->list);
+	mutex_unlock(&registry_mutex);
+	if (last)
+		dev->ops->destroy(dev);
+}
+EXPORT_SYMBOL_GPL(cow_registry_put);
+
+/* ---- module ------------------------------------------------------------- */
+
+static int __init dm_cow_init(void)
+{
+	int r = cow_copy_module_init();
+
+	if (r)
+		return r;
+	r = cow_bio_module_init();
+	if (r)
+		cow_copy_module_exit();
+	return r;
+}
+
+static void __exit dm_cow_exit(void)
+{
+	cow_bio_module_exit();
+	cow_copy_module_exit();
+}
+
+module_init(dm_cow_init);
+module_exit(dm_cow_exit);
+
+MODULE_DESCRIPTION("Copy-on-write core for device-mapper targets");
+MODULE_AUTHOR("The dm-cow developers");
+MODULE_LICENSE("GPL");
+MODULE_SOFTDEP("pre: crc32c");

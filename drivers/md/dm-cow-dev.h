@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The core in the kernel: a worker for each device, the I/O below it, and the
+ * list of the devices that have one.
+ */
+#ifndef DM_COW_DEV_H
+#define DM_COW_DEV_H
+
+#include <linux/bio.h>
+#include <linux/blkdev.h>
+#include <linux/device-mapper.h>
+#include <linux/llist.h>
+#include <linux/mempool.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include "dm-cow.h"
+
+struct cow_dev;
+
+/* What a target wants done with a write once the core lets it go. */
+struct cow_dev_ops {
+	void (*release)(struct cow_dev *dev, struct cow_waiter *waiter, int error);
+	void (*hide_hold)(struct cow_dev *dev, u32 index);
+	void (*hide_release)(struct cow_dev *dev, u32 index);
+	void (*give_up)(struct cow_dev *dev);
+	void (*event)(struct cow_dev *dev, enum cow_event event);
+	void (*destroy)(struct cow_dev *dev);
+};
+
+/* Buffers of a copy: a bounded number of pages in flight, one run in reserve. */
+struct cow_copier {
+	mempool_t ops;
+	struct bio_vec *reserve;	/* pages of one whole run */
+	unsigned int reserve_pages;
+	bool reserve_used;		/* the worker's */
+	unsigned int pages;		/* in flight; the worker's */
+	struct workqueue_struct *wq;	/* checksums; may run beside the worker */
+};
+
+struct cow_dev {
+	struct list_head list;		/* registry; its mutex guards this... */
+	unsigned int users;		/* ...and this */
+	struct mapped_device *md;	/* whose tables may share it */
+	struct block_device *bdev;
+	const struct cow_dev_ops *ops;
+
+	struct cow cow;			/* the worker's, see dm-cow.h */
+	struct cow_io io;
+	struct cow_copier copier;
+	struct bio page_bio[2];
+	struct bio_vec page_vec[2];
+	struct bio flush_bio;
+
+	struct workqueue_struct *wq;	/* ordered: the worker */
+	struct work_struct work;
+
+	spinlock_t lock;		/* guards arrived and calls */
+	struct list_head arrived;	/* writes for the gate */
+	struct list_head calls;
+
+	/* Completions, from any context; lock-free. */
+	struct llist_head read_done;
+	struct llist_head write_done;
+	atomic_t pages_done;
+	atomic_t flushes_done;
+	int page_error;			/* set before pages_done rises */
+	int flush_error;
+};
+
+/* Make a device ready for work; @dev is zeroed. May sleep. */
+int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
+		 u32 block_sectors, const struct cow_dev_ops *ops);
+void cow_dev_exit(struct cow_dev *dev);
+
+/* A write that must wait: any context. */
+void cow_dev_write(struct cow_dev *dev, struct cow_waiter *waiter);
+
+/*
+ * Run @fn in the worker and wait for it; with @exclusive when nothing is in
+ * flight and the gate is shut. May sleep; not from the worker.
+ */
+int cow_dev_call(struct cow_dev *dev, int (*fn)(struct cow_dev *dev, void *arg),
+		 void *arg, bool exclusive);
+
+/* Wait until nothing is in flight. May sleep; not from the worker. */
+void cow_dev_drain(struct cow_dev *dev);
+
+/*
+ * The registry of devices, by their lower device. Between lock and unlock look
+ * one up, then take a user's share in it or add one. May sleep.
+ */
+void cow_registry_lock(void);
+void cow_registry_unlock(void);
+struct cow_dev *cow_registry_find(struct block_device *bdev);
+void cow_registry_add(struct cow_dev *dev);
+/* Takes the lock itself; the last user's share destroys the device. */
+void cow_registry_put(struct cow_dev *dev);
+
+/* dm-cow-copy.c */
+int cow_copier_init(struct cow_dev *dev);
+void cow_copier_exit(struct cow_dev *dev);
+struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr);
+void cow_copy_free(struct cow_op *op);
+void cow_copy_start(struct cow_op *op);
+void cow_copy_collect(struct cow_dev *dev);
+int cow_copy_module_init(void);
+void cow_copy_module_exit(void);
+
+/* dm-cow-bio.c */
+void cow_bio_io_init(struct cow_dev *dev, u64 sectors);
+void cow_bio_page_write(struct cow *cow, unsigned int index,
+			const struct cow_page_write *write);
+void cow_bio_flush(struct cow *cow);
+void cow_bio_collect(struct cow_dev *dev);
+int cow_bio_module_init(void);
+void cow_bio_module_exit(void);
+
+/* Wake the worker. Any context. */
+static inline void cow_dev_kick(struct cow_dev *dev)
+{
+	queue_work(dev->wq, &dev->work);
+}
+
+static inline struct cow_dev *cow_to_dev(struct cow *cow)
+{
+	return container_of(cow, struct cow_dev, cow);
+}
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Plain synchronous I/O on the device below, for all that is not the hot path:
+ * entering, moving, committing, resuming, restoring. The kernel, the tool and
+ * the tests each bring their own.
+ */
+#ifndef DM_COW_IO_H
+#define DM_COW_IO_H
+
+#include "dm-cow-env.h"
+
+struct cow_io;
+
+struct cow_io_ops {
+	/* Sectors and buffers in 512-byte units. 0 or -errno; may sleep. */
+	int (*read)(struct cow_io *io, u64 sector, void *buf, u32 sectors);
+	int (*write)(struct cow_io *io, u64 sector, const void *buf, u32 sectors);
+	/* All writes completed so far survive a power cut once it returns 0. */
+	int (*flush)(struct cow_io *io);
+};
+
+struct cow_io {
+	const struct cow_io_ops *ops;
+	u64 sectors;		/* size of the device */
+	u32 atomic_sectors;	/* logical block: never torn; 1 to 8 */
+};
+
+static inline int cow_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
+{
+	return io->ops->read(io, sector, buf, sectors);
+}
+
+static inline int cow_write(struct cow_io *io, u64 sector, const void *buf,
+			    u32 sectors)
+{
+	return io->ops->write(io, sector, buf, sectors);
+}
+
+static inline int cow_flush(struct cow_io *io)
+{
+	return io->ops->flush(io);
+}
+
+#endif

@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The writer's side of the log: pages, slots, seals.
+ */
+#include "dm-cow-log.h"
+
+static const char * const error_text[COW_LOG_NR_ERRORS] = {
+	[COW_LOG_OK] = "ok",
+	[COW_LOG_NO_MAGIC] = "no log header in block 0",
+	[COW_LOG_BAD_HEADER] = "header checksum is wrong",
+	[COW_LOG_BAD_VERSION] = "format version is unknown",
+	[COW_LOG_BAD_FEATURES] = "needs a feature that is unknown here",
+	[COW_LOG_BAD_GEOMETRY] = "impossible block size or place",
+	[COW_LOG_WRONG_SIZE] = "belongs to a device of another size",
+	[COW_LOG_BAD_STATE] = "state word is unknown",
+	[COW_LOG_BAD_RECORDS] = "checksum of the records is wrong",
+	[COW_LOG_FOREIGN] = "page belongs to another checkpoint",
+	[COW_LOG_NO_TAIL] = "neither slot holds a valid page",
+	[COW_LOG_BROKEN_CHAIN] = "predecessor page is missing",
+	[COW_LOG_BAD_RECORD] = "record is malformed or out of range",
+	[COW_LOG_SOURCE_TWICE] = "two records name the same source",
+	[COW_LOG_OVERLAP] = "one place is used twice",
+	[COW_LOG_BAD_VOID] = "void record cancels nothing",
+	[COW_LOG_BAD_DATA] = "neither backup nor source match the checksum",
+	[COW_LOG_DROPPED_DATA] = "cut group, yet its sources have changed",
+	[COW_LOG_IO] = "I/O error",
+	[COW_LOG_NO_MEMORY] = "out of memory",
+};
+
+const char *cow_log_strerror(enum cow_log_error error)
+{
+	return error < COW_LOG_NR_ERRORS ? error_text[error] : "unknown error";
+}
+EXPORT_SYMBOL_GPL(cow_log_strerror);
+
+void cow_geometry_set(struct cow_geometry *geo, u64 sectors, u32 block_sectors)
+{
+	geo->sectors = sectors;
+	geo->block_sectors = block_sectors;
+	geo->block_shift = ilog2(block_sectors);
+	geo->nr_blocks = (sectors + block_sectors - 1) >> geo->block_shift;
+}
+EXPORT_SYMBOL_GPL(cow_geometry_set);
+
+u32 cow_run_sectors(const struct cow_geometry *geo, u64 block, u64 nr)
+{
+	u64 start = cow_block_to_sector(geo, block);
+
+	return min_t(u64, nr << geo->block_shift, geo->sectors - start);
+}
+EXPORT_SYMBOL_GPL(cow_run_sectors);
+
+struct cow_record cow_record_decode(const struct cow_disk_record *disk)
+{
+	u64 source = le64_to_cpu(disk->source);
+
+	return (struct cow_record) {
+		.kind = source >> COW_RECORD_KIND_SHIFT,
+		.source = source & COW_RECORD_SECTOR_MASK,
+		.dest = le64_to_cpu(disk->dest),
+		.sectors = le32_to_cpu(disk->sectors),
+		.crc = le32_to_cpu(disk->data_crc),
+	};
+}
+
+static struct cow_disk_record record_encode(const struct cow_record *record)
+{
+	return (struct cow_disk_record) {
+		.source = cpu_to_le64(record->source |
+				      (u64)record->kind << COW_RECORD_KIND_SHIFT),
+		.dest = cpu_to_le64(record->dest),
+		.sectors = cpu_to_le32(record->sectors),
+		.data_crc = cpu_to_le32(record->crc),
+	};
+}
+
+static u32 records_crc(const struct cow_disk_page *page, u32 count)
+{
+	return cow_crc(page->records, count * sizeof(page->records[0]));
+}
+
+/* The header's checksum, taken as if its own field were zero. */
+static u32 header_crc(const struct cow_disk_header *disk)
+{
+	size_t at = offsetof(struct cow_disk_header, header_crc);
+	size_t rest = at + sizeof(disk->header_crc);
+	__le32 zero = 0;
+	u32 crc;
+
+	crc = crc32c(~0U, disk, at);
+	crc = crc32c(crc, &zero, sizeof(zero));
+	return ~crc32c(crc, (const u8 *)disk + rest, sizeof(*disk) - rest);
+}
+
+void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head)
+{
+	struct cow_disk_header *disk = &page->header;
+	u32 i;
+
+	memset(disk, 0, sizeof(*disk));
+	memcpy(disk->magic, COW_LOG_MAGIC, COW_LOG_MAGIC_SIZE);
+	disk->version = cpu_to_le32(COW_LOG_VERSION);
+	disk->features_compat = cpu_to_le32(COW_FEATURES_COMPAT);
+	disk->features_ro_compat = cpu_to_le32(COW_FEATURES_RO_COMPAT);
+	disk->features_incompat = cpu_to_le32(COW_FEATURES_INCOMPAT);
+	disk->state = cpu_to_le32(head->state);
+	memcpy(disk->uuid, head->uuid, sizeof(disk->uuid));
+	disk->generation = cpu_to_le64(head->generation);
+	disk->sequence = cpu_to_le64(head->sequence);
+	disk->device_sectors = cpu_to_le64(head->device_sectors);
+	disk->block_sectors = cpu_to_le32(head->block_sectors);
+	disk->record_count = cpu_to_le32(head->record_count);
+	disk->records_crc = cpu_to_le32(records_crc(page, head->record_count));
+	disk->hidden_count = cpu_to_le32(head->hidden_count);
+	disk->slot1 = cpu_to_le64(head->slot1);
+	disk->seal = cpu_to_le64(head->seal);
+	disk->prev_place = cpu_to_le64(head->prev_place);
+	disk->prev_generation = cpu_to_le64(head->prev_generation);
+	disk->time = cpu_to_le64(head->time);
+	for (i = 0; i < head->hidden_count; i++) {
+		disk->hidden[i].source = cpu_to_le64(head->hidden[i].source);
+		disk->hidden[i].live = cpu_to_le64(head->hidden[i].live);
+	}
+	disk->header_crc = cpu_to_le32(header_crc(disk));
+}
+
+/* Can a COW block of ours be at @sector? Never block 0, never a short one. */
+static bool valid_place(const struct cow_head *head, u64 sector)
+{
+	return sector && !(sector & (head->block_sectors - 1)) &&
+	       sector < head->device_sectors &&
+	       head->device_sectors - sector >= head->block_sectors;
+}
+
+static bool valid_hidden(const struct cow_head *head)
+{
+	u32 i;
+
+	if (head->hidden_count > COW_MAX_HIDDEN)
+		return false;
+	for (i = 0; i < head->hidden_count; i++) {
+		u64 source = head->hidden[i].source;
+
+		if (source ? !valid_place(head, source) : i != 0)
+			return false;
+		if (!valid_place(head, head->hidden[i].live))
+			return false;
+	}
+	return true;
+}
+
+static enum cow_log_error check_head(const struct cow_head *head, u64 sectors)
+{
+	if (head->block_sectors < COW_MIN_BLOCK_SECTORS ||
+	    head->block_sectors > COW_MAX_BLOCK_SECTORS ||
+	    !is_power_of_2(head->block_sectors) ||
+	    head->device_sectors > COW_RECORD_SECTOR_MASK)
+		return COW_LOG_BAD_GEOMETRY;
+	if (head->device_sectors != sectors)
+		return COW_LOG_WRONG_SIZE;
+	if (head->state < COW_LOG_CHECKPOINT || head->state > COW_LOG_RESTORING)
+		return COW_LOG_BAD_STATE;
+	if (head->record_count > COW_PAGE_RECORDS || !valid_hidden(head) ||
+	    !valid_place(head, head->slot1) ||
+	    (head->seal && !valid_place(head, head->seal)) ||
+	    !head->prev_place != !head->sequence ||
+	    (head->prev_place && !valid_place(head, head->prev_place)))
+		return COW_LOG_BAD_GEOMETRY;
+	return COW_LOG_OK;
+}
+
+static void decode(const struct cow_disk_header *disk, struct cow_head *head)
+{
+	u32 i;
+
+	memset(head, 0, sizeof(*head));
+	head->state = le32_to_cpu(disk->state);
+	memcpy(head->uuid, disk->uuid, sizeof(head->uuid));
+	head->generation = le64_to_cpu(disk->generation);
+	head->sequence = le64_to_cpu(disk->sequence);
+	head->device_sectors = le64_to_cpu(disk->device_sectors);
+	head->block_sectors = le32_to_cpu(disk->block_sectors);
+	head->record_count = le32_to_cpu(disk->record_count);
+	head->hidden_count = le32_to_cpu(disk->hidden_count);
+	head->slot1 = le64_to_cpu(disk->slot1);
+	head->seal = le64_to_cpu(disk->seal);
+	head->prev_place = le64_to_cpu(disk->prev_place);
+	head->prev_generation = le64_to_cpu(disk->prev_generation);
+	head->time = le64_to_cpu(disk->time);
+	for (i = 0; i < min_t(u32, head->hidden_count, COW_MAX_HIDDEN); i++) {
+		head->hidden[i].source = le64_to_cpu(disk->hidden[i].source);
+		head->hidden[i].live = le64_to_cpu(disk->hidden[i].live);
+	}
+}
+
+enum cow_log_error cow_head_decode(const struct cow_disk_page *page,
+				   u64 sectors, struct cow_head *head)
+{
+	const struct cow_disk_header *disk = &page->header;
+
+	if (memcmp(disk->magic, COW_LOG_MAGIC, COW_LOG_MAGIC_SIZE))
+		return COW_LOG_NO_MAGIC;
+	if (le32_to_cpu(disk->header_crc) != header_crc(disk))
+		return COW_LOG_BAD_HEADER;
+	if (le32_to_cpu(disk->version) != COW_LOG_VERSION)
+		return COW_LOG_BAD_VERSION;
+	if ((le32_to_cpu(disk->features_incompat) & ~COW_FEATURES_INCOMPAT) ||
+	    (le32_to_cpu(disk->features_ro_compat) & ~COW_FEATURES_RO_COMPAT))
+		return COW_LOG_BAD_FEATURES;
+	decode(disk, head);
+	return check_head(head, sectors);
+}
+EXPORT_SYMBOL_GPL(cow_head_decode);
+
+bool cow_page_records_valid(const struct cow_disk_page *page,
+			    const struct cow_head *head)
+{
+	return le32_to_cpu(page->header.records_crc) ==
+	       records_crc(page, head->record_count);
+}
+
+int cow_log_init(struct cow_log *log)
+{
+	memset(log, 0, sizeof(*log));
+	log->tail = cow_zalloc(sizeof(*log->tail));
+	log->sealed = cow_zalloc(sizeof(*log->sealed));
+	if (log->tail && log->sealed)
+		return 0;
+	cow_log_exit(log);
+	return -ENOMEM;
+}
+EXPORT_SYMBOL_GPL(cow_log_init);
+
+void cow_log_exit(struct cow_log *log)
+{
+	cow_free(log->tail);
+	cow_free(log->sealed);
+	log->tail = log->sealed = NULL;
+}
+EXPORT_SYMBOL_GPL(cow_log_exit);
+
+u32 cow_log_room(const struct cow_log *log)
+{
+	if (!cow_log_full(log))
+		return COW_PAGE_RECORDS - log->head.record_count;
+	return log->head.seal ? COW_PAGE_RECORDS : 0;
+}
+EXPORT_SYMBOL_GPL(cow_log_room);
+
+/* A version no older than any page ever written. */
+static void stamp(struct cow_log *log)
+{
+	log->head.generation = ++log->generation;
+	cow_page_encode(log->tail, &log->head);
+}
+
+/* The tail becomes the predecessor at @place, an empty page the tail. */
+static void turn_page(struct cow_log *log, u64 place)
+{
+	stamp(log);
+	memcpy(log->sealed, log->tail, sizeof(*log->sealed));
+	log->head.sequence++;
+	log->head.prev_place = place;
+	log->head.prev_generation = log->head.generation;
+	log->head.record_count = 0;
+	memset(log->tail, 0, sizeof(*log->tail));
+}
+
+void cow_log_begin(struct cow_log *log, u64 seal)
+{
+	if (cow_log_full(log)) {
+		turn_page(log, log->head.seal);
+		log->head.seal = seal;
+	} else if (!log->head.seal) {
+		log->head.seal = seal;
+	}
+}
+EXPORT_SYMBOL_GPL(cow_log_begin);
+
+void cow_log_add(struct cow_log *log, const struct cow_record *record)
+{
+	log->tail->records[log->head.record_count++] = record_encode(record);
+}
+EXPORT_SYMBOL_GPL(cow_log_add);
+
+static u64 slot_sector(const struct cow_log *log, unsigned int slot)
+{
+	return slot ? log->head.slot1 : 0;
+}
+
+/* Was the predecessor sealed since the newest version? Then it is not written. */
+static bool seal_pending(const struct cow_log *log)
+{
+	return log->head.prev_place &&
+	       le64_to_cpu(log->sealed->header.generation) ==
+	       log->head.prev_generation;
+}
+
+unsigned int cow_log_stage(struct cow_log *log, struct cow_page_write writes[2])
+{
+	unsigned int nr = 0;
+
+	stamp(log);
+	writes[nr++] = (struct cow_page_write) {
+		.sector = slot_sector(log, !log->newest),
+		.page = log->tail,
+	};
+	if (seal_pending(log))
+		writes[nr++] = (struct cow_page_write) {
+			.sector = log->head.prev_place,
+			.page = log->sealed,
+		};
+	return nr;
+}
+EXPORT_SYMBOL_GPL(cow_log_stage);
+
+void cow_log_settle(struct cow_log *log)
+{
+	log->newest = !log->newest;
+	memset(log->sealed, 0, sizeof(log->sealed->header));
+}
+EXPORT_SYMBOL_GPL(cow_log_settle);
+
+static int write_page(struct cow_io *io, u64 sector,
+		      const struct cow_disk_page *page)
+{
+	return cow_write(io, sector, page, COW_PAGE_SECTORS);
+}
+
+int cow_log_write_group(struct cow_log *log, struct cow_io *io)
+{
+	struct cow_page_write writes[2];
+	unsigned int i, nr = cow_log_stage(log, writes);
+	int r = 0;
+
+	for (i = 0; i < nr && !r; i++)
+		r = write_page(io, writes[i].sector, writes[i].page);
+	/* Both pages before anything that relies on them. */
+	if (!r)
+		r = cow_flush(io);
+	if (!r)
+		cow_log_settle(log);
+	return r;
+}
+EXPORT_SYMBOL_GPL(cow_log_write_group);
+
+void cow_log_turn(struct cow_log *log)
+{
+	turn_page(log, log->head.seal);
+	log->head.seal = 0;
+}
+EXPORT_SYMBOL_GPL(cow_log_turn);
+
+int cow_log_write_first(struct cow_log *log, const struct cow_geometry *geo,
+			struct cow_io *io, void *buf, bool *named)
+{
+	u32 sectors = cow_run_sectors(geo, 0, 1), first = io->atomic_sectors;
+	int r;
+
+	stamp(log);
+	r = write_page(io, log->head.slot1, log->tail);
+	/* All that the header will name, before the header. */
+	if (!r)
+		r = cow_flush(io);
+	if (r)
+		return r;
+	stamp(log);
+	memset(buf, 0, (size_t)sectors << 9);
+	memcpy(buf, log->tail, sizeof(*log->tail));
+	*named = true;
+	r = cow_write(io, 0, buf, first);
+	/* Until the header is there, block 0 is the filesystem's, untouched. */
+	if (!r)
+		r = cow_flush(io);
+	if (!r && sectors > first)
+		r = cow_write(io, first, (u8 *)buf + (first << 9), sectors - first);
+	/* Before the first group may write to slot 1. */
+	if (!r)
+		r = cow_flush(io);
+	if (!r)
+		log->newest = 0;
+	return r;
+}
+EXPORT_SYMBOL_GPL(cow_log_write_first);
+
+int cow_log_write_sealed(struct cow_log *log, struct cow_io *io, u64 place)
+{
+	int r;
+
+	turn_page(log, place);
+	r = write_page(io, place, log->sealed);
+	memset(log->sealed, 0, sizeof(log->sealed->header));
+	return r;
+}
+EXPORT_SYMBOL_GPL(cow_log_write_sealed);
+
+/*
+ * Write the newest version to @slot. Where that slot holds it already only the
+ * header may change, and a header is written whole or not at all.
+ */
+static int rewrite_slot(struct cow_log *log, struct cow_io *io,
+			unsigned int slot)
+{
+	u32 sectors = slot == log->newest ? io->atomic_sectors : COW_PAGE_SECTORS;
+	int r;
+
+	stamp(log);
+	r = cow_write(io, slot_sector(log, slot), log->tail, sectors);
+	if (!r)
+		r = cow_flush(io);
+	if (!r)
+		log->newest = slot;
+	return r;
+}
+
+int cow_log_move_slot1(struct cow_log *log, struct cow_io *io, u64 place)
+{
+	u64 old = log->head.slot1;
+	int r;
+
+	log->head.slot1 = place;
+	stamp(log);
+	r = write_page(io, place, log->tail);
+	/* The new slot is whole before block 0 names it... */
+	if (!r)
+		r = cow_flush(io);
+	if (r) {
+		log->head.slot1 = old;
+		return r;
+	}
+	/* ...and block 0 names it before the old one is given away. */
+	return rewrite_slot(log, io, 0);
+}
+EXPORT_SYMBOL_GPL(cow_log_move_slot1);
+
+int cow_log_mark(struct cow_log *log, struct cow_io *io, u32 state)
+{
+	log->head.state = state;
+	return rewrite_slot(log, io, 1);
+}
+EXPORT_SYMBOL_GPL(cow_log_mark);

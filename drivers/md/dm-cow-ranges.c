@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Sorted block ranges in a skip list.
+ */
+#include "dm-cow-ranges.h"
+
+static struct cow_range *range_new(unsigned int levels)
+{
+	return cow_zalloc(sizeof(struct cow_range) +
+			  levels * sizeof(struct cow_range *));
+}
+
+int cow_ranges_init(struct cow_ranges *set)
+{
+	set->count = 0;
+	set->random = 2463534242U;
+	set->head = range_new(COW_RANGES_LEVELS);
+	return set->head ? 0 : -ENOMEM;
+}
+
+void cow_ranges_exit(struct cow_ranges *set)
+{
+	struct cow_range *range = set->head;
+
+	while (range) {
+		struct cow_range *next = range->next[0];
+
+		cow_free(range);
+		range = next;
+		cond_resched();
+	}
+	set->head = NULL;
+}
+
+/* One level, and one more with a chance of 1 in 4 each: xorshift, any seed. */
+static unsigned int random_levels(struct cow_ranges *set)
+{
+	unsigned int levels = 1;
+	u32 x = set->random;
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	set->random = x;
+	while (levels < COW_RANGES_LEVELS && !(x & 3)) {
+		x >>= 2;
+		levels++;
+	}
+	return levels;
+}
+
+/* On every level the last range that ends at or before @block. */
+static void find_before(const struct cow_ranges *set, u64 block,
+			struct cow_range **before)
+{
+	struct cow_range *range = set->head;
+	int level;
+
+	for (level = COW_RANGES_LEVELS - 1; level >= 0; level--) {
+		while (range->next[level] &&
+		       range->next[level]->start + range->next[level]->nr <= block)
+			range = range->next[level];
+		before[level] = range;
+	}
+}
+
+struct cow_range *cow_ranges_at(const struct cow_ranges *set, u64 block)
+{
+	struct cow_range *before[COW_RANGES_LEVELS];
+
+	find_before(set, block, before);
+	return before[0]->next[0];
+}
+
+int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to)
+{
+	struct cow_range *before[COW_RANGES_LEVELS];
+	unsigned int level, levels = random_levels(set);
+	struct cow_range *range;
+
+	find_before(set, start, before);
+	if (before[0]->next[0] && before[0]->next[0]->start < start + nr)
+		return -EEXIST;
+	range = range_new(levels);
+	if (!range)
+		return -ENOMEM;
+	range->start = start;
+	range->nr = nr;
+	range->to = to;
+	for (level = 0; level < levels; level++) {
+		range->next[level] = before[level]->next[level];
+		before[level]->next[level] = range;
+	}
+	set->count++;
+	return 0;
+}
+
+u64 cow_ranges_piece(const struct cow_ranges *set, u64 block, u64 nr,
+		     struct cow_range **range)
+{
+	struct cow_range *found = cow_ranges_at(set, block);
+
+	*range = NULL;
+	if (!found || found->start >= block + nr)
+		return nr;
+	if (found->start > block)
+		return found->start - block;
+	*range = found;
+	return min(nr, found->start + found->nr - block);
+}
+EXPORT_SYMBOL_GPL(cow_ranges_piece);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A sorted set of block ranges, each with a place it leads to: a skip list.
+ * Not locked; may sleep when it grows.
+ */
+#ifndef DM_COW_RANGES_H
+#define DM_COW_RANGES_H
+
+#include "dm-cow-env.h"
+
+#define COW_RANGES_LEVELS 12
+
+struct cow_range {
+	u64 start;		/* first block */
+	u64 nr;			/* blocks */
+	u64 to;			/* where the first block leads to */
+	struct cow_range *next[];	/* next[0] is the next range */
+};
+
+struct cow_ranges {
+	struct cow_range *head;	/* sentinel of full height, never matched */
+	u64 count;
+	u32 random;
+};
+
+int cow_ranges_init(struct cow_ranges *set);
+void cow_ranges_exit(struct cow_ranges *set);
+
+/* -EEXIST if any block of the new range is there already; -ENOMEM; 0. */
+int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to);
+
+/* The first range that ends after @block (it may contain it), or NULL. */
+struct cow_range *cow_ranges_at(const struct cow_ranges *set, u64 block);
+
+static inline struct cow_range *cow_ranges_first(const struct cow_ranges *set)
+{
+	return set->head->next[0];
+}
+
+static inline struct cow_range *cow_ranges_next(const struct cow_range *range)
+{
+	return range->next[0];
+}
+
+/*
+ * The first piece of @block..@block + @nr that is either wholly in one range or
+ * wholly in none: returns its length; @range is the range, or NULL.
+ */
+u64 cow_ranges_piece(const struct cow_ranges *set, u64 block, u64 nr,
+		     struct cow_range **range);
+
+#endif

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The core object: what its worker does next.
+ */
+#include "dm-cow.h"
+
+int cow_init(struct cow *cow, u64 sectors, u32 block_sectors, struct cow_io *io,
+	     const struct cow_env_ops *env)
+{
+	unsigned int i;
+	int r;
+
+	memset(cow, 0, sizeof(*cow));
+	cow->io = io;
+	cow->env = env;
+	for (i = 0; i < COW_BUSY_BUCKETS; i++)
+		INIT_LIST_HEAD(&cow->busy[i]);
+	INIT_LIST_HEAD(&cow->deferred);
+	INIT_LIST_HEAD(&cow->held);
+	INIT_LIST_HEAD(&cow->exclusives);
+	cow_commit_init(cow);
+	cow_geometry_set(&cow->geo, sectors, block_sectors);
+	r = cow_map_init(&cow->map, cow->geo.nr_blocks);
+	if (r)
+		return r;
+	cow_alloc_reset(&cow->alloc, &cow->map);
+	cow->buf = cow_zalloc((size_t)block_sectors << 9);
+	r = cow_log_init(&cow->log);
+	if (r || !cow->buf) {
+		cow_exit(cow);
+		return -ENOMEM;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(cow_init);
+
+void cow_exit(struct cow *cow)
+{
+	cow_map_exit(&cow->map);
+	cow_log_exit(&cow->log);
+	cow_free(cow->buf);
+	cow_free(cow->freemap);
+	cow->buf = NULL;
+	cow->freemap = NULL;
+}
+EXPORT_SYMBOL_GPL(cow_exit);
+
+static bool nothing_in_flight(const struct cow *cow)
+{
+	return !cow->inflight && list_empty(&cow->gathering->ops) &&
+	       !cow->voids_first;
+}
+
+bool cow_is_idle(const struct cow *cow)
+{
+	return nothing_in_flight(cow) && list_empty(&cow->deferred) &&
+	       list_empty(&cow->exclusives);
+}
+EXPORT_SYMBOL_GPL(cow_is_idle);
+
+void cow_run_exclusive(struct cow *cow, struct cow_exclusive *exclusive)
+{
+	list_add_tail(&exclusive->node, &cow->exclusives);
+}
+EXPORT_SYMBOL_GPL(cow_run_exclusive);
+
+/* Queued work keeps the gate shut, so groups run dry by themselves. */
+static bool exclusive_turn(struct cow *cow)
+{
+	struct cow_exclusive *exclusive;
+
+	if (list_empty(&cow->exclusives) || !nothing_in_flight(cow))
+		return false;
+	exclusive = list_first_entry(&cow->exclusives, struct cow_exclusive, node);
+	list_del(&exclusive->node);
+	exclusive->run(cow, exclusive);
+	return true;
+}
+
+void cow_turn(struct cow *cow)
+{
+	bool changed;
+
+	do {
+		changed = cow_commit_turn(cow);
+		changed |= exclusive_turn(cow);
+		changed |= cow_gate_turn(cow);
+	} while (changed);
+}
+EXPORT_SYMBOL_GPL(cow_turn);
+
+/* A slot, the seal or a live copy in [block, end) that comes before @end. */
+static u64 earlier_place(const struct cow *cow, u64 sector, u64 block, u64 end)
+{
+	u64 place = cow_sector_to_block(&cow->geo, sector);
+
+	return sector && place >= block && place < end ? place : end;
+}
+
+u64 cow_next_place(const struct cow *cow, u64 block, u64 end)
+{
+	const struct cow_head *head = &cow->log.head;
+	u32 i;
+
+	end = earlier_place(cow, head->slot1, block, end);
+	end = earlier_place(cow, head->seal, block, end);
+	for (i = 0; i < head->hidden_count; i++)
+		end = earlier_place(cow, head->hidden[i].live, block, end);
+	return end;
+}
+
+u64 cow_take_block(struct cow *cow)
+{
+	u64 block;
+
+	return cow_alloc_run(&cow->alloc, &cow->map, 1, &block) ? block : 0;
+}
+EXPORT_SYMBOL_GPL(cow_take_block);
+
+/* The last extent of the free map that starts at or before @block. */
+static const struct cow_extent *freemap_at(const struct cow *cow, u64 block)
+{
+	u64 low = 0, high = cow->nr_freemap;
+
+	while (low < high) {
+		u64 middle = low + (high - low) / 2;
+
+		if (cow->freemap[middle].start <= block)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low ? &cow->freemap[low - 1] : NULL;
+}
+
+bool cow_was_free(const struct cow *cow, u64 block)
+{
+	const struct cow_extent *extent = freemap_at(cow, block);
+
+	return extent && block < extent->start + extent->nr;
+}
+
+u64 cow_count_was_free(const struct cow *cow, u64 block, u64 nr)
+{
+	u64 count = 0;
+
+	for (; nr; nr--)
+		count += cow_was_free(cow, block++);
+	return count;
+}

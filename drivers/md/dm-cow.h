@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The copy-on-write core: what a write must wait for before it may pass.
+ *
+ * Everything here but the state map belongs to one thread of control, the
+ * worker: it calls cow_turn() whenever something has happened, and nothing else
+ * in here runs beside it, so nothing else in here needs a lock. I/O completions
+ * are handed to the worker first. The same code runs in the kernel and, with a
+ * simulated disk below it, in the tests.
+ *
+ *	map		dm-cow-map.c	two bits a block, lock-free
+ *	gate		dm-cow-gate.c	what a write waits for
+ *	commit		dm-cow-commit.c	groups: copies, log page, one flush
+ *	move		dm-cow-move.c	making room where the log itself is
+ *	log		dm-cow-log.c	pages and slots
+ *
+ * Positions and lengths are in blocks unless a name says sectors.
+ */
+#ifndef DM_COW_H
+#define DM_COW_H
+
+#include "dm-cow-alloc.h"
+#include "dm-cow-log.h"
+
+struct cow;
+struct cow_group;
+struct cow_op;
+
+#define COW_RUN_SHIFT 8			/* no copy is longer than 2^8 blocks */
+#define COW_BUSY_BUCKETS 256
+#define COW_BACKUP_TRIES 3		/* destinations tried for one write */
+
+/* Blocks left to log pages when the rest of the free space is used up. */
+#define COW_RESERVE_BLOCKS 2
+
+/* A run of blocks that an operation in flight reads, or writes. */
+struct cow_busy {
+	struct list_head node;		/* in one of cow::busy */
+	u64 start;
+	u64 nr;
+	struct cow_op *op;		/* NULL: a page being sealed */
+	struct cow_group *group;
+	bool is_source;
+};
+
+/* One copy: old contents of a run, to where they are kept. */
+struct cow_op {
+	struct list_head node;		/* in cow_group::ops */
+	struct cow *cow;
+	struct cow_group *group;
+	u64 source;
+	u64 dest;
+	u32 nr;
+	u32 sectors;
+	u32 crc;
+	int read_error;
+	int write_error;
+	bool writing;			/* its backup is still being written */
+	struct cow_busy source_busy[2];	/* a run may reach into a second bucket */
+	struct cow_busy dest_busy[2];
+};
+
+/* A write that may have to wait; lives in the bio's per-bio data. */
+struct cow_waiter {
+	struct list_head node;
+	u64 first;
+	u64 last;
+	unsigned int tries;		/* backups of its blocks that failed */
+};
+
+enum cow_group_stage {
+	COW_GATHERING,
+	COW_WRITING,		/* page writes and backups in flight */
+	COW_FLUSHING,
+};
+
+/* Copies whose records become durable together, with one flush. */
+struct cow_group {
+	struct list_head ops;
+	struct list_head waiters;	/* released when the group is durable */
+	enum cow_group_stage stage;
+	u32 nr_ops;
+	u32 reading;			/* ops whose data is still being read */
+	u32 writing;			/* backups and pages still being written */
+	bool flushed;
+	bool logged;			/* it has pages in the log */
+	int error;			/* of a page write or the flush */
+	u32 nr_voids;			/* pending voids that it records */
+	struct cow_busy seal_busy;
+};
+
+/* Work that must have the log for itself: no group in flight, none gathering. */
+struct cow_exclusive {
+	struct list_head node;
+	void (*run)(struct cow *cow, struct cow_exclusive *self);
+};
+
+enum cow_on_full {
+	COW_FULL_FAIL,		/* the writer gets -ENOSPC */
+	COW_FULL_HOLD,		/* the writer waits */
+	COW_FULL_COMMIT,	/* the checkpoint is given up */
+};
+
+enum cow_event {
+	COW_EVENT_FULL,
+	COW_EVENT_LOW_WATER,
+	COW_EVENT_FAILED,
+};
+
+/*
+ * The surroundings. All are called from the worker; none may call back into
+ * the core but for the functions marked as completions below.
+ */
+struct cow_env_ops {
+	/*
+	 * An operation with buffers for @nr blocks, or NULL for the moment. Must
+	 * succeed when no operation is outstanding. May not wait for one.
+	 */
+	struct cow_op *(*op_alloc)(struct cow *cow, u32 nr);
+	void (*op_free)(struct cow_op *op);
+	/* Read the source, checksum, write to the destination. */
+	void (*op_start)(struct cow_op *op);
+	void (*page_write)(struct cow *cow, unsigned int index,
+			   const struct cow_page_write *write);
+	void (*flush)(struct cow *cow);
+	/* Send a write on to the device, or end it with an error. */
+	void (*release)(struct cow *cow, struct cow_waiter *waiter, int error);
+	/* Stop I/O to hidden block @index and wait for what is in flight... */
+	void (*hide_hold)(struct cow *cow, u32 index);
+	/* ...and let it go on, to the place the log's head now names. */
+	void (*hide_release)(struct cow *cow, u32 index);
+	/* Queue a commit as exclusive work; the policy is COW_FULL_COMMIT. */
+	void (*give_up)(struct cow *cow);
+	void (*event)(struct cow *cow, enum cow_event event);
+};
+
+struct cow_stats {
+	u64 copies;
+	u64 copied_blocks;
+	u64 collisions;		/* blocks of ours claimed by the filesystem */
+	u64 changed;		/* blocks */
+	u64 log_blocks;
+	u64 groups;
+	u64 flushes;
+	u64 moves;
+	u64 voids;
+};
+
+/* Free at the checkpoint, in ascending order. */
+struct cow_extent {
+	u64 start;
+	u64 nr;
+};
+
+struct cow {
+	struct cow_geometry geo;
+	struct cow_map map;
+	struct cow_alloc alloc;
+	struct cow_log log;
+	struct cow_io *io;
+	const struct cow_env_ops *env;
+	void *buf;			/* one block, for moves */
+
+	struct list_head busy[COW_BUSY_BUCKETS];
+	struct cow_group groups[2];
+	struct cow_group *gathering;
+	struct cow_group *inflight;	/* or NULL */
+	struct list_head deferred;	/* writes to be looked at, in order */
+	struct list_head held;		/* writes without space, policy hold */
+	struct list_head exclusives;
+
+	struct cow_exclusive move;	/* the gate's own, one at a time */
+	struct cow_waiter *move_waiter;
+	u64 move_block;
+
+	struct cow_record voids[COW_PAGE_RECORDS];	/* to be recorded */
+	u32 nr_voids;
+	bool voids_first;		/* they fill the page: a group of their own */
+
+	struct cow_extent *freemap;
+	u64 nr_freemap;
+
+	enum cow_on_full on_full;
+	u64 low_water;			/* blocks; 0: no event */
+	u64 nr_initial_free;
+	bool passing;			/* committed: every write passes */
+	bool holding;			/* may writes be held? not in a suspend */
+	bool failed;			/* the log cannot be written any more */
+	bool full;			/* a write found no space */
+	bool low;			/* the low-water event was raised */
+	struct cow_stats stats;
+};
+
+/* Allocates; may sleep. The map starts out all PROTECTED. */
+int cow_init(struct cow *cow, u64 sectors, u32 block_sectors, struct cow_io *io,
+	     const struct cow_env_ops *env);
+void cow_exit(struct cow *cow);
+
+/* ---- the worker's entry points ------------------------------------------ */
+
+/* Do all that can be done now. Call after anything below. */
+void cow_turn(struct cow *cow);
+
+/* A write to be let through when its blocks allow. */
+void cow_write_arrived(struct cow *cow, struct cow_waiter *waiter);
+
+/* Completions. */
+void cow_op_read_done(struct cow_op *op, u32 crc, int error);
+void cow_op_write_done(struct cow_op *op, int error);
+void cow_page_written(struct cow *cow, int error);
+void cow_flush_done(struct cow *cow, int error);
+
+void cow_run_exclusive(struct cow *cow, struct cow_exclusive *exclusive);
+
+/* Nothing in flight, nothing waiting but held writes? */
+bool cow_is_idle(const struct cow *cow);
+
+/* Look at held writes again, or end them with @error if it is not 0. */
+void cow_release_held(struct cow *cow, int error);
+
+/* ---- between the files of the core -------------------------------------- */
+
+struct cow_busy *cow_busy_find(struct cow *cow, u64 block, u64 end);
+void cow_busy_add(struct cow *cow, struct cow_busy *busy);
+
+/* The first block of [block, end) that holds slot 1, a seal or a live copy. */
+u64 cow_next_place(const struct cow *cow, u64 block, u64 end);
+
+/* Take one block; 0 when there is none. Block 0 is never free. */
+u64 cow_take_block(struct cow *cow);
+
+bool cow_was_free(const struct cow *cow, u64 block);
+u64 cow_count_was_free(const struct cow *cow, u64 block, u64 nr);
+
+/* dm-cow-gate.c: look at deferred writes; true if anything changed. */
+bool cow_gate_turn(struct cow *cow);
+
+/* dm-cow-commit.c: take groups a step further; true if anything changed. */
+bool cow_commit_turn(struct cow *cow);
+void cow_commit_init(struct cow *cow);
+
+/* dm-cow-move.c: free the place at @block for the filesystem. */
+int cow_move_place(struct cow *cow, u64 block);
+
+#endif
