@@ -58,6 +58,61 @@ static int complete_bio(struct bio *bio)
 	return DM_MAPIO_SUBMITTED;
 }
 
+/* ---- trim and committed ------------------------------------------------- */
+
+static void set_free(struct bow *bow, struct bio *bio)
+{
+	u64 first, nr;
+
+	covered(bow, bio, &first, &nr);
+	if (nr)
+		cow_map_set(&bow->dev.cow.map, first, nr, COW_FREE);
+}
+
+static int map_trim(struct bow *bow, struct bio *bio)
+{
+	u64 first, nr;
+
+	if (bio_op(bio) == REQ_OP_DISCARD) {
+		set_free(bow, bio);
+		return complete_bio(bio);
+	}
+	if (op_is_write(bio_op(bio))) {
+		/* Out of the free set before the write is on its way. */
+		touched(bow, bio, &first, &nr);
+		cow_map_replace(&bow->dev.cow.map, first, nr, COW_FREE,
+				COW_PROTECTED);
+	}
+	return pass(bow, bio);
+}
+
+static int pass_discard(struct bow *bow, struct bio *bio)
+{
+	if (!bdev_max_discard_sectors(bow->dev.bdev))
+		return complete_bio(bio);
+	return pass(bow, bio);
+}
+
+/* Keep the map right for a next checkpoint, see bow_settle(). */
+static int map_committed(struct bow *bow, struct bio *bio)
+{
+	struct cow_map *map = &bow->dev.cow.map;
+	u64 first, nr;
+
+	if (bio_op(bio) == REQ_OP_DISCARD) {
+		set_free(bow, bio);
+		return pass_discard(bow, bio);
+	}
+	if (op_is_write(bio_op(bio))) {
+		touched(bow, bio, &first, &nr);
+		if (!cow_map_passes(map, first, nr)) {
+			cow_map_replace(map, first, nr, COW_FREE, COW_LOOSE);
+			cow_map_replace(map, first, nr, COW_PROTECTED, COW_LOOSE);
+		}
+	}
+	return pass(bow, bio);
+}
+
 /* ---- hidden blocks ------------------------------------------------------ */
 
 /* The hidden block at @sector, or -1; *@end is where that answer changes. */
@@ -95,6 +150,11 @@ static int map_hidden(struct bow *bow, struct bio *bio, int index)
 	bool held;
 
 	spin_lock_irqsave(&bow->hide_lock, flags);
+	if (bow->state != BOW_CHECKPOINT) {
+		/* A commit came between the look at the state and the lock. */
+		spin_unlock_irqrestore(&bow->hide_lock, flags);
+		return map_committed(bow, bio);
+	}
 	held = hidden->held;
 	if (!held) {
 		hidden->inflight++;
@@ -148,10 +208,7 @@ void bow_hide_hold(struct cow_dev *dev, u32 index)
 
 static void map_again(struct bow *bow, struct bio *bio, u32 index)
 {
-	bool hidden = smp_load_acquire(&bow->state) == BOW_CHECKPOINT;
-	int r = hidden ? map_hidden(bow, bio, index) : pass(bow, bio);
-
-	if (r == DM_MAPIO_REMAPPED)
+	if (map_hidden(bow, bio, index) == DM_MAPIO_REMAPPED)
 		dm_submit_bio_remap(bio, NULL);
 }
 
@@ -194,11 +251,13 @@ static bool map_near_hidden(struct bow *bow, struct bio *bio, int *r)
 
 static void forget_discard(struct bow *bow, u64 first, u64 nr)
 {
-	if (!bow->discarded)
+	unsigned long *discarded = smp_load_acquire(&bow->discarded);
+
+	if (!discarded)
 		return;
 	for (; nr; nr--, first++)
-		if (test_bit(first, bow->discarded))
-			clear_bit(first, bow->discarded);
+		if (test_bit(first, discarded))
+			clear_bit(first, discarded);
 }
 
 static bool write_passes(struct cow *cow, u64 first, u64 nr)
@@ -231,12 +290,13 @@ static int map_write(struct bow *bow, struct bio *bio)
 /* A discard has no effect on the device; after a resume it is remembered. */
 static int note_discard(struct bow *bow, struct bio *bio)
 {
+	unsigned long *discarded = smp_load_acquire(&bow->discarded);
 	u64 first, nr;
 
 	covered(bow, bio, &first, &nr);
-	if (bow->discarded)
+	if (discarded)
 		for (; nr; nr--, first++)
-			set_bit(first, bow->discarded);
+			set_bit(first, discarded);
 	return complete_bio(bio);
 }
 
@@ -249,61 +309,6 @@ static int map_checkpoint(struct bow *bow, struct bio *bio)
 	if (bio->bi_iter.bi_sector < bow->hidden_end && map_near_hidden(bow, bio, &r))
 		return r;
 	return op_is_write(bio_op(bio)) ? map_write(bow, bio) : pass(bow, bio);
-}
-
-/* ---- the other states --------------------------------------------------- */
-
-static void set_free(struct bow *bow, struct bio *bio)
-{
-	u64 first, nr;
-
-	covered(bow, bio, &first, &nr);
-	if (nr)
-		cow_map_set(&bow->dev.cow.map, first, nr, COW_FREE);
-}
-
-static int map_trim(struct bow *bow, struct bio *bio)
-{
-	u64 first, nr;
-
-	if (bio_op(bio) == REQ_OP_DISCARD) {
-		set_free(bow, bio);
-		return complete_bio(bio);
-	}
-	if (op_is_write(bio_op(bio))) {
-		/* Out of the free set before the write is on its way. */
-		touched(bow, bio, &first, &nr);
-		cow_map_replace(&bow->dev.cow.map, first, nr, COW_FREE,
-				COW_PROTECTED);
-	}
-	return pass(bow, bio);
-}
-
-static int pass_discard(struct bow *bow, struct bio *bio)
-{
-	if (!bdev_max_discard_sectors(bow->dev.bdev))
-		return complete_bio(bio);
-	return pass(bow, bio);
-}
-
-/* Keep the map right for a next checkpoint, see bow_settle(). */
-static int map_committed(struct bow *bow, struct bio *bio)
-{
-	struct cow_map *map = &bow->dev.cow.map;
-	u64 first, nr;
-
-	if (bio_op(bio) == REQ_OP_DISCARD) {
-		set_free(bow, bio);
-		return pass_discard(bow, bio);
-	}
-	if (op_is_write(bio_op(bio))) {
-		touched(bow, bio, &first, &nr);
-		if (!cow_map_passes(map, first, nr)) {
-			cow_map_replace(map, first, nr, COW_FREE, COW_LOOSE);
-			cow_map_replace(map, first, nr, COW_PROTECTED, COW_LOOSE);
-		}
-	}
-	return pass(bow, bio);
 }
 
 int bow_map_bio(struct dm_target *ti, struct bio *bio)

@@ -157,9 +157,16 @@ static int alloc_discarded(struct bow *bow)
 {
 	u64 longs = DIV_ROUND_UP_ULL(bow->dev.cow.geo.nr_blocks, BITS_PER_LONG);
 
-	if (!bow->discarded)
-		bow->discarded = vzalloc(longs * sizeof(long));
-	return bow->discarded ? 0 : -ENOMEM;
+	unsigned long *bits;
+
+	if (bow->discarded)
+		return 0;
+	bits = vzalloc(longs * sizeof(long));
+	if (!bits)
+		return -ENOMEM;
+	/* The map of a live table may look at it at once. */
+	smp_store_release(&bow->discarded, bits);
+	return 0;
 }
 
 static int share_bow(struct dm_target *ti, struct bow_target *bt,

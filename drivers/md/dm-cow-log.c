@@ -435,7 +435,13 @@ EXPORT_SYMBOL_GPL(cow_log_move_slot1);
 
 int cow_log_mark(struct cow_log *log, struct cow_io *io, u32 state)
 {
+	u32 old = log->head.state;
+	int r;
+
 	log->head.state = state;
-	return rewrite_slot(log, io, 1);
+	r = rewrite_slot(log, io, 1);
+	if (r)
+		log->head.state = old;
+	return r;
 }
 EXPORT_SYMBOL_GPL(cow_log_mark);
