@@ -172,10 +172,16 @@ static void no_space(struct cow *cow, struct cow_waiter *waiter)
 static void move_run(struct cow *cow, struct cow_exclusive *self)
 {
 	struct cow_waiter *waiter = cow->move_waiter;
-	int r = cow_move_place(cow, cow->move_block);
+	u64 block = cow->move_block;
+	int r = 0;
 
 	(void)self;
 	cow->move_waiter = NULL;
+	if (cow->failed)
+		r = -EIO;
+	/* The last group before us may have sealed a page there: look again. */
+	else if (cow_next_place(cow, block, block + 1) == block)
+		r = cow_move_place(cow, block);
 	if (r == -ENOSPC)
 		no_space(cow, waiter);
 	else if (r)

@@ -27,7 +27,9 @@
 #define COW_PAGE_SIZE		4096	/* bytes */
 #define COW_PAGE_SECTORS	8
 #define COW_HEADER_SIZE		512	/* bytes; what a disk writes whole */
+#ifndef COW_PAGE_RECORDS	/* tests make pages smaller */
 #define COW_PAGE_RECORDS	149
+#endif
 #define COW_MAX_HIDDEN		8
 
 #define COW_MIN_BLOCK_SECTORS	8	/* 4 KiB */
@@ -94,7 +96,7 @@ struct cow_disk_record {
 struct cow_disk_page {
 	struct cow_disk_header header;
 	struct cow_disk_record records[COW_PAGE_RECORDS];
-	__u8 unused[8];
+	__u8 unused[COW_PAGE_SIZE - COW_HEADER_SIZE - COW_PAGE_RECORDS * 24];
 };
 
 #endif

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# dm-cow: device-mapper targets on one copy-on-write core
+#
+#   make              the tool and the modules for the kernel that runs here (if
+#                     its headers are installed, else for the newest at hand)
+#   make modules KVER=6.12
+#                     build/<version>/*.ko; KVER is a full `uname -r`, or 6.1 or
+#                     6.12: Debian's newest of that line, downloaded if need be
+#   make tool         build/bow
+#   make demo         see it work: checkpoint, update, power cut, rollback
+#   make check        unit tests, then tests in virtual machines on both kernels;
+#                     the last line counts
+#   make unit         unit tests only
+#   make check-vm KERNELS="6.1 6.12" TESTS="000 010-resume"
+#                     virtual machine tests only, all of them or some
+#   make style        static checks of scripts
+#   make deps         install the host packages all this needs (`check` and
+#                     `demo` do it themselves)
+#   make install      modules into /lib/modules/KVER/updates, tool below PREFIX
+#   make clean        remove build/; `make distclean` the downloaded kernels too
+#
+# V=1 shows the commands.  J=N sets how many virtual machines run at a time.
+# Nothing needs root but installing packages and `make install`.
+
+top := $(CURDIR)
+B := $(top)/build
+
+V ?= 0
+ifeq ($(V),0)
+Q := @
+MAKEFLAGS += --no-print-directory
+say = @printf '  %-7s %s\n' $(1) '$(2)'
+else
+Q :=
+say = @:
+endif
+export V
+
+KERNELS ?= 6.1 6.12
+TESTS ?=
+J ?= 1
+
+PREFIX ?= /usr
+DESTDIR ?=
+
+# Which kernel?  A line (6.1) stands for the kernel fetched for it.
+KVER ?= $(shell scripts/kernel default)
+ifeq ($(strip $(KVER)),)
+KVER := 6.1
+endif
+line := $(filter $(KVER),$(shell scripts/kernel list))
+
+export DM_COW_CACHE
+
+.DEFAULT_GOAL := all
+.PHONY: all help modules tool unit check check-vm demo style deps kernels \
+	install clean distclean
+
+all: tool modules
+
+help:
+	$(Q)sed -n '3,/^$$/s/^#  \{0,1\}//p' Makefile
+
+deps:
+	$(Q)scripts/deps build unit vm
+
+kernels: | deps
+	$(Q)scripts/kernel fetch $(KERNELS)
+
+# Kbuild leaves its objects beside the sources, so each kernel gets a directory
+# of links to drivers/md to build in.
+modules:
+ifneq ($(line),)
+	$(Q)scripts/kernel fetch $(line)
+endif
+	$(Q)scripts/build-modules '$(KVER)'
+
+tool:
+	$(Q)if [ -e userspace/Makefile ]; then \
+		$(MAKE) -C userspace; \
+	else \
+		echo "  SKIP    tool: there is no userspace/Makefile"; \
+	fi
+
+unit:
+	$(Q)if [ -e tests/unit/Makefile ]; then \
+		$(MAKE) -C tests/unit check; \
+	else \
+		echo "  SKIP    unit: there is no tests/unit/Makefile"; \
+	fi
+
+# Everything the tests load into the guests.
+vm-modules: kernels
+	$(Q)for k in $(KERNELS); do \
+		$(MAKE) modules KVER=$$k || exit; \
+	done
+.PHONY: vm-modules
+
+check: | deps
+	$(Q)$(MAKE) tool vm-modules
+	$(Q)scripts/check --unit --vm '$(KERNELS)' --jobs '$(J)' $(TESTS)
+
+check-vm: | deps
+	$(Q)$(MAKE) tool vm-modules
+	$(Q)scripts/check --vm '$(KERNELS)' --jobs '$(J)' $(TESTS)
+
+demo: | deps
+	$(Q)if [ ! -x scripts/demo ]; then \
+		echo "there is no scripts/demo" >&2; exit 1; \
+	fi
+	$(Q)scripts/demo
+
+style:
+	$(Q)scripts/deps style
+	$(Q)scripts/style
+
+install: all
+	$(Q)dir='$(DESTDIR)/lib/modules/'$$(scripts/build-modules --kver '$(KVER)')/updates/dm-cow; \
+	set -e; install -d "$$dir"; \
+	install -m 644 $(B)/$$(scripts/build-modules --kver '$(KVER)')/*.ko "$$dir"; \
+	[ -n '$(DESTDIR)' ] || depmod $$(scripts/build-modules --kver '$(KVER)')
+	$(Q)if [ -e userspace/Makefile ]; then \
+		$(MAKE) -C userspace install DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'; \
+	fi
+
+clean:
+	$(call say,CLEAN,build)
+	$(Q)if [ -e userspace/Makefile ]; then $(MAKE) -C userspace clean; fi
+	$(Q)if [ -e tests/unit/Makefile ]; then $(MAKE) -C tests/unit clean; fi
+	$(Q)rm -rf $(B)
+
+distclean: clean
+	$(Q)rm -rf "$$(scripts/kernel cache)"

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * bow check: verify a log as restore would, and write nothing.
+ */
+#include "bow.h"
+#include "offline.h"
+
+static int judge(const struct offline *off)
+{
+	if (!off->has_log)
+		return BOW_OK;
+	return offline_good(off) ? BOW_DONE : BOW_DAMAGED;
+}
+
+static void print_json(const struct offline *off, int status)
+{
+	static const char * const verdicts[] = {
+		[BOW_OK] = "no-log", [BOW_DONE] = "good", [BOW_DAMAGED] = "damaged",
+	};
+	struct json_object *obj = json_report();
+
+	json_add_string(obj, "device", off->dev.path);
+	json_add_string(obj, "verdict", verdicts[status]);
+	json_add_number(obj, "status", (u64)status);
+	json_object_object_add(obj, "log", off->has_tail ? offline_json(off) : NULL);
+	json_object_object_add(obj, "error", offline_json_error(off));
+	json_add_number(obj, "verify_ms", (u64)off->verify_ms);
+	json_print(obj);
+}
+
+static const char *advice(const struct offline *off)
+{
+	switch (off->pic.log.head.state) {
+	case COW_LOG_COMMITTING:
+		return "a commit was interrupted: 'bow commit' or 'bow restore' finishes it";
+	case COW_LOG_RESTORING:
+		return "a restore was interrupted: 'bow restore' finishes it";
+	}
+	return "can be resumed, committed and restored";
+}
+
+static void print_text(const struct offline *off, int status)
+{
+	if (status == BOW_OK)
+		printf("%s: no log\n", off->dev.path);
+	if (status != BOW_DONE)
+		return;
+	printf("%s: good log; %s\n", off->dev.path, advice(off));
+	offline_print(off);
+}
+
+static const struct option options[] = {
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "quiet", no_argument, NULL, 'q' },
+	BOW_COMMON_OPTIONS
+};
+
+static int check(const char *path, bool json, bool quiet)
+{
+	struct offline off;
+	int status = offline_open(&off, path, false);
+
+	if (status)
+		return status;
+	status = offline_read(&off, COW_CHECK_ALL, json || quiet);
+	if (!status) {
+		status = judge(&off);
+		if (json)
+			print_json(&off, status);
+		else if (!quiet)
+			print_text(&off, status);
+		if (status == BOW_DAMAGED)
+			offline_complain(&off);
+	}
+	offline_close(&off);
+	return status;
+}
+
+static int run(int argc, char **argv)
+{
+	bool json = false, quiet = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "qhV", options, NULL)) != -1)
+		switch (c) {
+		case 'q':
+			quiet = true;
+			break;
+		case OPT_JSON:
+			json = true;
+			break;
+		default:
+			return bow_common_option(&cmd_check, c);
+		}
+	if (optind + 1 != argc)
+		return bow_usage_error(&cmd_check, "one device or image, please");
+	return check(argv[optind], json, quiet);
+}
+
+const struct command cmd_check = {
+	.name = "check",
+	.summary = "verify the log on a device or image",
+	.usage =
+	"[options] <device|image>\n\n"
+	"Verify every page, record and backup; write nothing.\n\n"
+	"Options:\n"
+	"      --json      report as JSON\n"
+	"  -q, --quiet     exit status and errors only\n"
+	"  -h, --help      this text\n"
+	"  -V, --version   the version\n\n"
+	"Exit status: 0 no log, 1 a good log is there, 2 usage, 4 log damaged,\n"
+	"8 I/O or system error, 16 device in use.\n",
+	.run = run,
+};

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * bow checkpoint: from here on old contents are saved.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "bow.h"
+#include "critical.h"
+#include "dm.h"
+#include "mnt.h"
+
+struct request {
+	const char *name;
+	bool dry_run;
+	bool json;
+	u64 pause_ms;
+};
+
+static int check_state(const struct bow_status *st)
+{
+	if (!strcmp(st->state, "checkpoint"))
+		return fail(BOW_REFUSED, "%s has a checkpoint already; commit it or roll it back first",
+			    st->name);
+	if (!strcmp(st->state, "failed"))
+		return fail(BOW_REFUSED, "%s has failed: the kernel log says why",
+			    st->name);
+	if (st->suspended)
+		return fail(BOW_REFUSED, "%s is suspended by somebody else; 'dmsetup resume %s' if that is over",
+			    st->name, st->name);
+	if (!st->free)
+		return fail(BOW_REFUSED, "%s: no free block is known, so there is no room for backups; 'bow trim %s' first",
+			    st->name, st->name);
+	return BOW_OK;
+}
+
+/* Say what will not be as good as it sounds. */
+static void warn_about(const struct bow_status *st, const struct mount *mnt,
+		       bool mounted)
+{
+	char user[USER_TEXT];
+
+	if (mounted && !strcmp(mnt->fstype, "btrfs"))
+		warn_msg("%s: btrfs is not frozen by a suspend: the checkpoint is as after a power cut",
+			 st->name);
+	else if (!mounted && device_user(st->number, user))
+		warn_msg("%s is %s: filesystems above that are not frozen, the checkpoint is as after a power cut",
+			 st->name, user);
+}
+
+/* What is written out now need not be while everybody waits. */
+static void sync_before(const struct mount *mnt)
+{
+	int fd = open(mnt->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (syncfs(fd))
+		warn_msg("%s: sync: %s", mnt->target, strerror(errno));
+	close(fd);
+}
+
+static int explain(const struct bow_status *st, int err)
+{
+	char size[SIZE_TEXT];
+
+	if (err != ENOSPC) {
+		error_msg("%s: the kernel refuses: %s; 'dmesg | tail' says more",
+			  st->name, strerror(err));
+		bow_dm_print_log();
+		return err == EBUSY || err == EINVAL ? BOW_REFUSED : BOW_SYSTEM;
+	}
+	return fail(BOW_REFUSED, "%s: too little free space to begin: %llu of %llu blocks (%s) are free; the kernel log has the number needed; delete something and 'bow trim %s'",
+		    st->name, (unsigned long long)st->free,
+		    (unsigned long long)st->total,
+		    format_size(size, st->free * st->block_sectors << 9),
+		    st->name);
+}
+
+static void report(const struct request *req, const struct bow_status *st,
+		   const struct critical *crit)
+{
+	struct json_object *obj;
+	char size[SIZE_TEXT];
+
+	if (req->json) {
+		obj = json_report();
+		json_add_string(obj, "name", st->name);
+		json_add_string(obj, "state", st->state);
+		json_add_number(obj, "free_blocks", st->free);
+		json_add_number(obj, "block_bytes", (u64)st->block_sectors << 9);
+		json_add_bool(obj, "dry_run", req->dry_run);
+		json_object_object_add(obj, "suspended_ms",
+				       json_object_new_double(crit->ms));
+		json_print(obj);
+		return;
+	}
+	format_size(size, st->free * st->block_sectors << 9);
+	if (req->dry_run)
+		printf("%s: would be checkpointed, %s free for backups\n",
+		       st->name, size);
+	else
+		printf("%s: checkpoint taken, suspended for %.1f ms, %s free for backups\n",
+		       st->name, crit->ms, size);
+}
+
+static int take_checkpoint(const struct request *req, struct bow_status *st)
+{
+	struct critical crit = {
+		.name = st->name, .message = "checkpoint",
+		.pause_ms = (unsigned int)req->pause_ms,
+	};
+	int status = 0;
+
+	if (!req->dry_run) {
+		status = critical_message(&crit);
+		if (!status && crit.error)
+			status = explain(st, crit.error);
+		if (!status)
+			status = bow_dm_status(req->name, st);
+	}
+	if (!status)
+		report(req, st, &crit);
+	return status;
+}
+
+static int checkpoint(const struct request *req)
+{
+	struct bow_status st;
+	struct mount mnt;
+	bool mounted;
+	int status = bow_dm_open();
+
+	if (!status)
+		status = bow_dm_status(req->name, &st);
+	if (!status)
+		status = check_state(&st);
+	if (status)
+		return status;
+	mounted = mount_of_device(st.number, &mnt) == 1;
+	warn_about(&st, &mnt, mounted);
+	if (mounted && !req->dry_run)
+		sync_before(&mnt);
+	mount_free(&mnt);
+	return take_checkpoint(req, &st);
+}
+
+static const struct option options[] = {
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "test-pause-ms", required_argument, NULL, OPT_TEST_PAUSE_MS },
+	BOW_COMMON_OPTIONS
+};
+
+static int run(int argc, char **argv)
+{
+	struct request req = { 0 };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "nhV", options, NULL)) != -1)
+		switch (c) {
+		case 'n':
+			req.dry_run = true;
+			break;
+		case OPT_JSON:
+			req.json = true;
+			break;
+		case OPT_TEST_PAUSE_MS:	/* for tests: time to kill us in */
+			if (parse_number(optarg, &req.pause_ms) ||
+			    req.pause_ms > 3600000)
+				return bow_usage_error(&cmd_checkpoint, "--test-pause-ms wants a number");
+			break;
+		default:
+			return bow_common_option(&cmd_checkpoint, c);
+		}
+	if (optind + 1 != argc)
+		return bow_usage_error(&cmd_checkpoint, "one name, please");
+	req.name = argv[optind];
+	return checkpoint(&req);
+}
+
+const struct command cmd_checkpoint = {
+	.name = "checkpoint",
+	.summary = "take a checkpoint of a bow device, mounted or not",
+	.usage =
+	"[options] <name>\n\n"
+	"Freeze, take a checkpoint, go on. Free space must be known: 'bow trim' first.\n\n"
+	"Options:\n"
+	"  -n, --dry-run   check only\n"
+	"      --json      report as JSON\n"
+	"  -h, --help      this text\n"
+	"  -V, --version   the version\n\n"
+	"Exit status: 0 done, 2 usage, 8 system error, 16 refused, as when there is too\n"
+	"little free space.\n",
+	.run = run,
+};

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * bow restore: roll a device or an image back to its checkpoint.
+ */
+#include "bow.h"
+#include "offline.h"
+
+struct request {
+	const char *path;
+	bool dry_run;
+	bool json;
+	bool quiet;
+	bool roll_forward;
+	u64 stop_after;
+};
+
+/* What is to be done about a log, and how it is called. */
+struct action {
+	const char *name;	/* for programs */
+	const char *text;	/* for people, after the name of the device */
+	const char *dry_text;
+	bool commit;
+};
+
+static const struct action nothing = {
+	"none", "no log, nothing to do", "no log, nothing to do", false,
+};
+static const struct action roll_back = {
+	"rolled-back", "rolled back", "would be rolled back", false,
+};
+static const struct action finish_restore = {
+	"restore-finished", "rolled back: an interrupted restore was finished",
+	"would be rolled back: a restore was interrupted", false,
+};
+static const struct action finish_commit = {
+	"commit-finished", "not rolled back: an interrupted commit was finished",
+	"would not be rolled back: a commit was interrupted and would be finished",
+	true,
+};
+static const struct action roll_forward = {
+	"rolled-forward", "rolled forward: the checkpoint is given up",
+	"would be rolled forward: the checkpoint would be given up", true,
+};
+
+/* NULL if the log is of no use. */
+static const struct action *choose(const struct offline *off,
+				   const struct request *req)
+{
+	bool restoring = off->has_tail &&
+			 off->pic.log.head.state == COW_LOG_RESTORING;
+
+	if (!off->has_log)
+		return &nothing;
+	if (offline_committing(off))
+		return &finish_commit;
+	if (req->roll_forward && off->has_tail && !restoring)
+		return &roll_forward;
+	if (off->error)
+		return NULL;
+	return restoring ? &finish_restore : &roll_back;
+}
+
+static int refuse(const struct offline *off, const struct request *req)
+{
+	int status = offline_complain(off);
+
+	if (off->error == COW_LOG_WRONG_SIZE)
+		error_msg("name the device that the bow device was made on, not a part or a copy of another size");
+	else if (off->has_tail && !req->roll_forward &&
+		 off->pic.log.head.state == COW_LOG_CHECKPOINT)
+		error_msg("the present contents are still whole; to keep them and give the checkpoint up: bow restore --roll-forward %s",
+			  req->path);
+	else
+		error_msg("'bow dump %s' shows what there is; restore the device from a backup",
+			  req->path);
+	return status;
+}
+
+static void print_text(const struct offline *off, const struct request *req,
+		       const struct action *action, double ms)
+{
+	u64 bytes = action->commit ? 0 : off->restore_sectors << 9;
+	char size[SIZE_TEXT], time[TIME_TEXT];
+
+	if (req->quiet)
+		return;
+	if (action == &nothing) {
+		printf("%s: %s\n", req->path, action->text);
+		return;
+	}
+	printf("%s: %s (checkpoint of %s", req->path,
+	       req->dry_run ? action->dry_text : action->text,
+	       format_time(time, off->pic.log.head.time));
+	if (!action->commit)
+		printf(", %s", format_size(size, bytes));
+	printf(", %.1f s)\n", (ms + off->verify_ms) / 1e3);
+}
+
+static void print_json(const struct offline *off, const struct request *req,
+		       const struct action *action, int status, double ms)
+{
+	struct json_object *obj = json_report();
+
+	json_add_string(obj, "device", req->path);
+	json_add_string(obj, "action", action ? action->name : "refused");
+	json_add_bool(obj, "dry_run", req->dry_run);
+	json_add_number(obj, "status", (u64)status);
+	json_object_object_add(obj, "log", off->has_tail ? offline_json(off) : NULL);
+	json_object_object_add(obj, "error", offline_json_error(off));
+	json_add_number(obj, "verify_ms", (u64)off->verify_ms);
+	json_add_number(obj, "write_ms", (u64)ms);
+	json_print(obj);
+}
+
+static int act(struct offline *off, const struct request *req,
+	       const struct action *action)
+{
+	int status;
+
+	if (action == &nothing)
+		return BOW_OK;
+	if (req->dry_run)
+		return BOW_DONE;
+	status = action->commit ? offline_commit(off) :
+				  offline_restore(off, req->quiet || req->json);
+	return status ? status : BOW_DONE;
+}
+
+static int restore(struct offline *off, const struct request *req)
+{
+	const struct action *action;
+	double start;
+	int status;
+
+	off->dev.stop_after = req->stop_after;
+	status = offline_read(off, COW_CHECK_ALL, req->quiet || req->json);
+	if (status)
+		return status;
+	action = choose(off, req);
+	start = now_ms();
+	status = action ? act(off, req, action) : refuse(off, req);
+	if (req->json)
+		print_json(off, req, action, status, now_ms() - start);
+	else if (status <= BOW_DONE)
+		print_text(off, req, action, now_ms() - start);
+	return status;
+}
+
+static const struct option options[] = {
+	{ "dry-run", no_argument, NULL, 'n' },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "roll-forward", no_argument, NULL, OPT_ROLL_FORWARD },
+	{ "stop-after", required_argument, NULL, OPT_STOP_AFTER },
+	BOW_COMMON_OPTIONS
+};
+
+/* -1: go on; else an exit status. */
+static int parse_options(int argc, char **argv, struct request *req)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "nqhV", options, NULL)) != -1)
+		switch (c) {
+		case 'n':
+			req->dry_run = true;
+			break;
+		case 'q':
+			req->quiet = true;
+			break;
+		case OPT_JSON:
+			req->json = true;
+			break;
+		case OPT_ROLL_FORWARD:
+			req->roll_forward = true;
+			break;
+		case OPT_STOP_AFTER:	/* for tests: a cut at that write */
+			if (parse_number(optarg, &req->stop_after))
+				return bow_usage_error(&cmd_restore, "--stop-after wants a number");
+			break;
+		default:
+			return bow_common_option(&cmd_restore, c);
+		}
+	if (optind + 1 != argc)
+		return bow_usage_error(&cmd_restore, "one device or image, please");
+	req->path = argv[optind];
+	return -1;
+}
+
+static int run(int argc, char **argv)
+{
+	struct request req = { 0 };
+	struct offline off;
+	int status = parse_options(argc, argv, &req);
+
+	if (status >= 0)
+		return status;
+	status = offline_open(&off, req.path, !req.dry_run);
+	if (status)
+		return status;
+	status = restore(&off, &req);
+	offline_close(&off);
+	return status;
+}
+
+const struct command cmd_restore = {
+	.name = "restore",
+	.summary = "roll a device or image back to its checkpoint, offline",
+	.usage =
+	"[options] <device|image>\n\n"
+	"Roll back to the checkpoint. Everything is verified before the first write.\n"
+	"Finishes an interrupted commit or restore of its own accord.\n\n"
+	"Options:\n"
+	"  -n, --dry-run        verify only, write nothing\n"
+	"      --json           report as JSON\n"
+	"  -q, --quiet          no report, no progress\n"
+	"      --roll-forward   give the checkpoint up and keep the present contents,\n"
+	"                       even if older parts of the log are damaged\n"
+	"  -h, --help           this text\n"
+	"  -V, --version        the version\n\n"
+	"Exit status: 0 no log, 1 rolled back (or commit finished), 2 usage,\n"
+	"4 log damaged and nothing written, 8 I/O or system error, 16 device in use.\n",
+	.run = run,
+};

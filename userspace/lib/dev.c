@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Block devices and image files.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "bow.h"
+#include "dev.h"
+#include "mnt.h"
+
+#define BOUNCE_SECTORS 2048U
+#define BOUNCE_ALIGN 65536	/* no logical block or DMA rule asks for more */
+#define MAX_ATOMIC_SECTORS 8U
+
+static struct bow_dev *to_dev(struct cow_io *io)
+{
+	return container_of(io, struct bow_dev, io);
+}
+
+static int io_error(struct bow_dev *dev, const char *what, u64 sector, int err)
+{
+	error_msg("%s: %s at sector %llu: %s", dev->path, what,
+		  (unsigned long long)sector, strerror(err));
+	return -err;
+}
+
+static int read_all(struct bow_dev *dev, u64 sector, size_t len)
+{
+	off_t at = (off_t)(sector << 9);
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(dev->fd, (u8 *)dev->bounce + done, len - done,
+				  at + (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return io_error(dev, "read", sector, n ? errno : EIO);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+static int write_all(struct bow_dev *dev, u64 sector, size_t len)
+{
+	off_t at = (off_t)(sector << 9);
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pwrite(dev->fd, (u8 *)dev->bounce + done, len - done,
+				   at + (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return io_error(dev, "write", sector, n ? errno : EIO);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+/* The plain code does not know about alignment in memory. */
+static int dev_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
+{
+	struct bow_dev *dev = to_dev(io);
+
+	while (sectors) {
+		u32 part = min(sectors, BOUNCE_SECTORS);
+		size_t len = (size_t)part << 9;
+		int r = read_all(dev, sector, len);
+
+		if (r)
+			return r;
+		memcpy(buf, dev->bounce, len);
+		buf = (u8 *)buf + len;
+		sector += part;
+		sectors -= part;
+	}
+	return 0;
+}
+
+static void count_write(struct bow_dev *dev)
+{
+	if (++dev->writes != dev->stop_after)
+		return;
+	error_msg("stopped after %llu writes, as asked",
+		  (unsigned long long)dev->writes);
+	_exit(BOW_SYSTEM);
+}
+
+static int dev_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors)
+{
+	struct bow_dev *dev = to_dev(io);
+
+	while (sectors) {
+		u32 part = min(sectors, BOUNCE_SECTORS);
+		size_t len = (size_t)part << 9;
+		int r;
+
+		memcpy(dev->bounce, buf, len);
+		r = write_all(dev, sector, len);
+		if (r)
+			return r;
+		count_write(dev);
+		buf = (const u8 *)buf + len;
+		sector += part;
+		sectors -= part;
+	}
+	return 0;
+}
+
+static int dev_flush(struct cow_io *io)
+{
+	struct bow_dev *dev = to_dev(io);
+
+	if (!fdatasync(dev->fd))
+		return 0;
+	error_msg("%s: flush: %s", dev->path, strerror(errno));
+	return -errno;
+}
+
+static const struct cow_io_ops dev_ops = {
+	.read = dev_read,
+	.write = dev_write,
+	.flush = dev_flush,
+};
+
+static int refuse_busy(const char *path, dev_t number)
+{
+	char user[USER_TEXT];
+
+	if (!device_user(number, user))
+		strcpy(user, "in use");
+	return fail(BOW_REFUSED, "%s is %s; unmount it, remove what holds it, then try again",
+		    path, user);
+}
+
+static int open_block(struct bow_dev *dev, bool writable)
+{
+	char name[USER_TEXT];
+	int lbs = 512;
+	u64 bytes;
+
+	/* Through a live bow device the log is not to be seen. */
+	if (device_is_bow(dev->number, name))
+		return fail(BOW_REFUSED, "%s is the live bow device %s: unmount it, 'bow remove %s', then name the device below",
+			    dev->path, name, name);
+	dev->fd = open(dev->path, (writable ? O_RDWR : O_RDONLY) | O_DIRECT |
+		       O_EXCL | O_CLOEXEC);
+	if (dev->fd < 0 && errno == EBUSY)
+		return refuse_busy(dev->path, dev->number);
+	if (dev->fd < 0)
+		return fail(BOW_SYSTEM, "%s: %s", dev->path, strerror(errno));
+	if (ioctl(dev->fd, BLKGETSIZE64, &bytes) ||
+	    ioctl(dev->fd, BLKSSZGET, &lbs))
+		return fail(BOW_SYSTEM, "%s: no size to be had: %s", dev->path,
+			    strerror(errno));
+	dev->io.sectors = bytes >> 9;
+	dev->io.atomic_sectors = max((u32)lbs >> 9, 1U);
+	if (dev->io.atomic_sectors > MAX_ATOMIC_SECTORS)
+		return fail(BOW_REFUSED, "%s: logical blocks of %d bytes are too large, 4096 is the most",
+			    dev->path, lbs);
+	return 0;
+}
+
+static int open_file(struct bow_dev *dev, bool writable, off_t size)
+{
+	char loop[USER_TEXT];
+
+	if (file_is_looped(dev->path, loop))
+		return fail(BOW_REFUSED, "%s is in use by %s; name /dev/%s, or detach it first",
+			    dev->path, loop, loop);
+	dev->fd = open(dev->path, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	if (dev->fd < 0)
+		return fail(BOW_SYSTEM, "%s: %s", dev->path, strerror(errno));
+	if (flock(dev->fd, (writable ? LOCK_EX : LOCK_SH) | LOCK_NB))
+		return fail(BOW_REFUSED, "%s is locked by another process",
+			    dev->path);
+	dev->io.sectors = (u64)size >> 9;
+	dev->io.atomic_sectors = 1;
+	return 0;
+}
+
+static int open_any(struct bow_dev *dev, bool writable)
+{
+	struct stat st;
+
+	if (stat(dev->path, &st))
+		return fail(BOW_SYSTEM, "%s: %s", dev->path, strerror(errno));
+	if (S_ISBLK(st.st_mode)) {
+		dev->block = true;
+		dev->number = st.st_rdev;
+		return open_block(dev, writable);
+	}
+	if (S_ISREG(st.st_mode))
+		return open_file(dev, writable, st.st_size);
+	return fail(BOW_USAGE, "%s is neither a block device nor a file",
+		    dev->path);
+}
+
+int bow_dev_open(struct bow_dev *dev, const char *path, bool writable)
+{
+	int status;
+
+	memset(dev, 0, sizeof(*dev));
+	dev->io.ops = &dev_ops;
+	dev->path = path;
+	dev->fd = -1;
+	dev->bounce = aligned_alloc(BOUNCE_ALIGN, (size_t)BOUNCE_SECTORS << 9);
+	if (!dev->bounce)
+		return fail(BOW_SYSTEM, "out of memory");
+	status = open_any(dev, writable);
+	if (status)
+		bow_dev_close(dev);
+	return status;
+}
+
+void bow_dev_close(struct bow_dev *dev)
+{
+	if (dev->fd >= 0)
+		close(dev->fd);
+	free(dev->bounce);
+	dev->fd = -1;
+	dev->bounce = NULL;
+}

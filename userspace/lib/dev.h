@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A block device or an image file as the plain part of the core wants it.
+ */
+#ifndef BOW_DEV_H
+#define BOW_DEV_H
+
+#include <sys/types.h>
+
+#include "dm-cow-io.h"
+
+struct bow_dev {
+	struct cow_io io;
+	const char *path;
+	int fd;
+	bool block;
+	dev_t number;		/* of a block device */
+	void *bounce;		/* aligned for direct I/O */
+	u64 stop_after;		/* testing: exit after so many writes; 0: never */
+	u64 writes;
+};
+
+/*
+ * Open for us alone. Block devices are opened exclusively and without the page
+ * cache, files are locked. 0 or an exit status, with the reason told.
+ */
+int bow_dev_open(struct bow_dev *dev, const char *path, bool writable);
+void bow_dev_close(struct bow_dev *dev);
+
+#endif

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Reading a log offline, judging it, and ending it one way or the other.
+ */
+#include <errno.h>
+
+#include "bow.h"
+#include "dm-cow-finish.h"
+#include "offline.h"
+
+const char *log_state_name(u32 state)
+{
+	switch (state) {
+	case COW_LOG_CHECKPOINT:
+		return "checkpoint";
+	case COW_LOG_COMMITTING:
+		return "committing";
+	case COW_LOG_RESTORING:
+		return "restoring";
+	}
+	return "unknown";
+}
+
+int offline_open(struct offline *off, const char *path, bool writable)
+{
+	int status;
+
+	memset(off, 0, sizeof(*off));
+	status = bow_dev_open(&off->dev, path, writable);
+	if (status)
+		return status;
+	if (!cow_picture_init(&off->pic, &off->dev.io))
+		return 0;
+	bow_dev_close(&off->dev);
+	return fail(BOW_SYSTEM, "out of memory");
+}
+
+void offline_close(struct offline *off)
+{
+	cow_picture_exit(&off->pic);
+	bow_dev_close(&off->dev);
+}
+
+/*
+ * Whoever ends the log writes block 0 from its live copy or its backup, so a
+ * log must name it; and no two places may be the same.
+ */
+static bool hidden_usable(const struct cow_head *head)
+{
+	u32 i, j;
+
+	if (!head->hidden_count || head->hidden[0].source)
+		return false;
+	for (i = 0; i < head->hidden_count; i++)
+		for (j = 0; j < head->hidden_count; j++)
+			if (head->hidden[i].live == head->hidden[j].source ||
+			    (i < j && (head->hidden[i].live == head->hidden[j].live ||
+				       head->hidden[i].source == head->hidden[j].source)))
+				return false;
+	return true;
+}
+
+static void on_checked(struct cow_picture *pic, u64 sectors)
+{
+	progress_set(pic->progress_data, sectors);
+}
+
+static int count_sectors(void *data, u64 __always_unused from,
+			 u64 __always_unused to, u32 sectors)
+{
+	*(u64 *)data += sectors;
+	return 0;
+}
+
+int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)
+{
+	const struct cow_head *head = &off->pic.log.head;
+	double start = now_ms();
+
+	off->pic.progress = on_checked;
+	off->pic.progress_data = &off->progress;
+	progress_start(&off->progress, "checking", 0, quiet);
+	off->error = cow_picture_read(&off->pic, depth);
+	progress_end(&off->progress);
+	off->verify_ms = now_ms() - start;
+	if (off->error == COW_LOG_IO)	/* told where it happened */
+		return BOW_SYSTEM;
+	if (off->error == COW_LOG_NO_MEMORY)
+		return fail(BOW_SYSTEM, "out of memory");
+	off->has_log = off->error != COW_LOG_NO_MAGIC;
+	/* The picture takes the newest page over before it goes on from there. */
+	off->has_tail = head->block_sectors && hidden_usable(head);
+	if (!off->error && !off->has_tail)
+		off->error = COW_LOG_BAD_GEOMETRY;
+	if (!off->error)
+		cow_picture_each_original(&off->pic, count_sectors,
+					  &off->restore_sectors);
+	return 0;
+}
+
+bool offline_committing(const struct offline *off)
+{
+	return off->has_tail && off->pic.log.head.state == COW_LOG_COMMITTING;
+}
+
+bool offline_good(const struct offline *off)
+{
+	return off->has_log && (!off->error || offline_committing(off));
+}
+
+int offline_complain(const struct offline *off)
+{
+	const struct cow_complaint *complaint = &off->pic.complaint;
+	char where[128] = "";
+
+	if (complaint->record >= 0)
+		snprintf(where, sizeof(where), ", record %d, source sector %llu",
+			 complaint->record, (unsigned long long)complaint->source);
+	error_msg("%s: log damaged: %s (page %llu at sector %llu%s); nothing was written",
+		  off->dev.path, cow_log_strerror(off->error),
+		  (unsigned long long)complaint->sequence,
+		  (unsigned long long)complaint->page_sector, where);
+	return BOW_DAMAGED;
+}
+
+/* Nothing is written as long as one live copy cannot be read. */
+static int read_live_copies(struct offline *off)
+{
+	const struct cow_head *head = &off->pic.log.head;
+	int r = 0;
+	u32 i;
+
+	for (i = 0; i < head->hidden_count && !r; i++)
+		r = cow_read(&off->dev.io, head->hidden[i].live, off->pic.buf,
+			     off->pic.geo.block_sectors);
+	return r;
+}
+
+static int half_done(const struct offline *off, int r)
+{
+	return fail(BOW_SYSTEM, "%s: stopped: %s; nothing is lost, run the same command again",
+		    off->dev.path, strerror(-r));
+}
+
+int offline_commit(struct offline *off)
+{
+	int r = read_live_copies(off);
+
+	if (!r)
+		r = cow_commit(&off->pic.log, &off->pic.geo, &off->dev.io);
+	return r ? half_done(off, r) : 0;
+}
+
+static void on_restored(void *data, u64 done)
+{
+	progress_set(data, done);
+}
+
+int offline_restore(struct offline *off, bool quiet)
+{
+	int r;
+
+	progress_start(&off->progress, "restoring", off->restore_sectors, quiet);
+	r = cow_restore(&off->pic, on_restored, &off->progress);
+	progress_end(&off->progress);
+	return r ? half_done(off, r) : 0;
+}
+
+static void print_size(const char *what, u64 bytes)
+{
+	char text[SIZE_TEXT];
+
+	printf("%-16s %s (%llu bytes)\n", what, format_size(text, bytes),
+	       (unsigned long long)bytes);
+}
+
+static void print_count(const char *what, u64 number)
+{
+	printf("%-16s %llu\n", what, (unsigned long long)number);
+}
+
+static u64 free_bytes(const struct offline *off)
+{
+	struct cow_range *range;
+	u64 blocks = 0;
+
+	for (range = cow_ranges_first(&off->pic.free); range;
+	     range = cow_ranges_next(range))
+		blocks += range->nr;
+	return blocks * off->pic.geo.block_sectors << 9;
+}
+
+void offline_print(const struct offline *off)
+{
+	const struct cow_picture *pic = &off->pic;
+	const struct cow_head *head = &pic->log.head;
+	char uuid[UUID_TEXT], time[TIME_TEXT];
+
+	printf("%-16s %s\n", "state", log_state_name(head->state));
+	printf("%-16s %s\n", "taken", format_time(time, head->time));
+	printf("%-16s %s\n", "uuid", format_uuid(uuid, head->uuid));
+	print_size("device", head->device_sectors << 9);
+	print_size("block size", (u64)head->block_sectors << 9);
+	print_count("generation", head->generation);
+	print_count("pages", pic->nr_pages);
+	print_count("backups", pic->nr_backups);
+	print_count("hidden blocks", head->hidden_count);
+	print_count("voids", pic->nr_void_records);
+	print_count("pending voids", pic->nr_voids);
+	printf("%-16s %s\n", "dropped tail", pic->dropped_tail ? "yes" : "no");
+	print_size("backed up", pic->backup_sectors << 9);
+	print_size("to restore", off->restore_sectors << 9);
+	print_size("free map", free_bytes(off));
+}
+
+struct json_object *offline_json(const struct offline *off)
+{
+	const struct cow_picture *pic = &off->pic;
+	const struct cow_head *head = &pic->log.head;
+	struct json_object *obj = json_object_new_object();
+	char uuid[UUID_TEXT], time[TIME_TEXT];
+
+	json_add_string(obj, "state", log_state_name(head->state));
+	json_add_number(obj, "time", head->time);
+	json_add_string(obj, "time_text", format_time(time, head->time));
+	json_add_string(obj, "uuid", format_uuid(uuid, head->uuid));
+	json_add_number(obj, "device_bytes", head->device_sectors << 9);
+	json_add_number(obj, "block_bytes", (u64)head->block_sectors << 9);
+	json_add_number(obj, "generation", head->generation);
+	json_add_number(obj, "sequence", head->sequence);
+	json_add_number(obj, "pages", pic->nr_pages);
+	json_add_number(obj, "backups", pic->nr_backups);
+	json_add_number(obj, "hidden_blocks", head->hidden_count);
+	json_add_number(obj, "voids", pic->nr_void_records);
+	json_add_number(obj, "pending_voids", pic->nr_voids);
+	json_add_bool(obj, "dropped_tail", pic->dropped_tail);
+	json_add_number(obj, "backup_bytes", pic->backup_sectors << 9);
+	json_add_number(obj, "restore_bytes", off->restore_sectors << 9);
+	json_add_number(obj, "free_bytes", free_bytes(off));
+	return obj;
+}
+
+struct json_object *offline_json_error(const struct offline *off)
+{
+	const struct cow_complaint *complaint = &off->pic.complaint;
+	struct json_object *obj;
+
+	if (!off->has_log || !off->error)
+		return NULL;
+	obj = json_object_new_object();
+	json_add_number(obj, "code", off->error);
+	json_add_string(obj, "text", cow_log_strerror(off->error));
+	json_add_number(obj, "page_sector", complaint->page_sector);
+	json_add_number(obj, "sequence", complaint->sequence);
+	if (complaint->record >= 0) {
+		json_add_number(obj, "record", (u64)complaint->record);
+		json_add_number(obj, "source", complaint->source);
+	}
+	return obj;
+}

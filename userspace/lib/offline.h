@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A log on a device that nobody uses: read, judged, finished.
+ */
+#ifndef BOW_OFFLINE_H
+#define BOW_OFFLINE_H
+
+#include "dev.h"
+#include "dm-cow-picture.h"
+#include "progress.h"
+#include "util.h"
+
+struct offline {
+	struct bow_dev dev;
+	struct cow_picture pic;
+	struct progress progress;
+	enum cow_log_error error;	/* of the whole log */
+	bool has_log;
+	bool has_tail;		/* newest page is good: enough to commit */
+	u64 restore_sectors;	/* what a rollback would copy */
+	double verify_ms;
+};
+
+/* 0 or an exit status, with the reason told. */
+int offline_open(struct offline *off, const char *path, bool writable);
+void offline_close(struct offline *off);
+
+/*
+ * Read and judge, writing nothing. 0, whatever the verdict on the log, or
+ * BOW_SYSTEM.
+ */
+int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet);
+
+/* Was a commit begun? Then nothing but the newest page counts any more. */
+bool offline_committing(const struct offline *off);
+
+/* A log that a restore or a resume could use, or a commit that was cut. */
+bool offline_good(const struct offline *off);
+
+/* Say what is wrong with the log; returns BOW_DAMAGED. */
+int offline_complain(const struct offline *off);
+
+/* Both return 0 or an exit status, with the reason told. */
+int offline_commit(struct offline *off);
+int offline_restore(struct offline *off, bool quiet);
+
+const char *log_state_name(u32 state);
+
+/* What there is to know about the log, for people and for programs. */
+void offline_print(const struct offline *off);
+struct json_object *offline_json(const struct offline *off);
+/* The complaint, or NULL if there is none. */
+struct json_object *offline_json_error(const struct offline *off);
+
+#endif
