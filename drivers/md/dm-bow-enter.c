@@ -275,7 +275,9 @@ static int enter(struct cow *cow, void *block0)
 
 	memset(&cow->stats, 0, sizeof(cow->stats));
 	cow_alloc_reset(&cow->alloc, &cow->map);
-	cow->passing = cow->full = cow->low = false;
+	cow->passing = false;
+	cow->full = false;
+	cow->low = false;
 	r = build_log(cow);
 	cow->nr_initial_free = cow_map_nr_free(&cow->map);
 	return r ? r : go_live(cow, block0);

@@ -251,6 +251,7 @@ static bool map_near_hidden(struct bow *bow, struct bio *bio, int *r)
 
 static void forget_discard(struct bow *bow, u64 first, u64 nr)
 {
+	/* Pairs with alloc_discarded(): all bits are there, and zero. */
 	unsigned long *discarded = smp_load_acquire(&bow->discarded);
 
 	if (!discarded)
@@ -290,6 +291,7 @@ static int map_write(struct bow *bow, struct bio *bio)
 /* A discard has no effect on the device; after a resume it is remembered. */
 static int note_discard(struct bow *bow, struct bio *bio)
 {
+	/* Pairs with alloc_discarded(): all bits are there, and zero. */
 	unsigned long *discarded = smp_load_acquire(&bow->discarded);
 	u64 first, nr;
 

@@ -164,7 +164,9 @@ static int first_act(struct cow *cow, const struct cow_picture *pic, u64 keep,
 static void reset_run(struct cow *cow, const struct cow_picture *pic)
 {
 	memset(&cow->stats, 0, sizeof(cow->stats));
-	cow->passing = cow->full = cow->low = false;
+	cow->passing = false;
+	cow->full = false;
+	cow->low = false;
 	cow->stats.copied_blocks = pic->backup_sectors >> cow->geo.block_shift;
 	cow->stats.changed = cow->stats.copied_blocks;
 	cow->stats.log_blocks = pic->nr_pages + 1 + pic->log.head.hidden_count +
@@ -217,7 +219,8 @@ void bow_reclaim(struct cow *cow, unsigned long *discarded)
 	}
 	discarded[(cow->geo.nr_blocks - 1) / BITS_PER_LONG] = 0;
 	cow_alloc_reset(&cow->alloc, &cow->map);
-	cow->full = cow->low = false;
+	cow->full = false;
+	cow->low = false;
 }
 
 void bow_settle(struct cow *cow)

@@ -115,7 +115,7 @@ int bow_checkpoint(struct bow *bow)
 
 /* ---- commit ------------------------------------------------------------- */
 
-static int commit(struct bow *bow)
+static int end_checkpoint(struct bow *bow)
 {
 	struct cow *cow = &bow->dev.cow;
 	u32 i;
@@ -126,7 +126,7 @@ static int commit(struct bow *bow)
 	r = cow_commit(&cow->log, &cow->geo, &bow->dev.io);
 	if (r) {
 		cow->failed = true;
-		DMERR("%s: commit failed: %d; it will be finished offline",
+		DMERR("%s: cannot commit: %d; it will be finished offline",
 		      bow_name(bow), r);
 	} else {
 		cow->passing = true;
@@ -144,7 +144,7 @@ static int commit_call(struct cow_dev *dev, void *arg)
 	struct bow *bow = dev_to_bow(dev);
 
 	/* The policy may have been quicker. */
-	return bow->state == BOW_CHECKPOINT ? commit(bow) : 0;
+	return bow->state == BOW_CHECKPOINT ? end_checkpoint(bow) : 0;
 }
 
 int bow_commit(struct bow *bow)
@@ -163,7 +163,7 @@ static void give_up_run(struct cow *cow, struct cow_exclusive *self)
 	if (bow->state != BOW_CHECKPOINT)
 		return;
 	DMWARN("%s: out of space: the checkpoint is given up", bow_name(bow));
-	commit(bow);
+	end_checkpoint(bow);
 }
 
 static void bow_give_up(struct cow_dev *dev)

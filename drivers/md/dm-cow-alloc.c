@@ -11,7 +11,8 @@ static const u64 level_min[] = { 1024, 32, 1 };
 
 void cow_alloc_reset(struct cow_alloc *alloc, const struct cow_map *map)
 {
-	alloc->pos = alloc->end = 0;
+	alloc->pos = 0;
+	alloc->end = 0;
 	alloc->below = map->nr_blocks;
 	alloc->level = 0;
 }

@@ -121,7 +121,7 @@ void cow_bio_page_write(struct cow *cow, unsigned int index,
 			const struct cow_page_write *write)
 {
 	struct cow_dev *dev = cow_to_dev(cow);
-	struct bio *bio = &dev->page_bio[index];
+	struct bio *bio = index ? &dev->seal_bio : &dev->tail_bio;
 	u32 part;
 
 	bio_init(bio, dev->bdev, &dev->page_vec[index], 1,
@@ -140,6 +140,7 @@ static void flush_end_io(struct bio *bio)
 
 	WRITE_ONCE(dev->flush_error, blk_status_to_errno(bio->bi_status));
 	bio_uninit(bio);
+	/* As in page_end_io(). */
 	smp_mb__before_atomic();
 	atomic_inc(&dev->flushes_done);
 	cow_dev_kick(dev);

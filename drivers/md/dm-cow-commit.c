@@ -81,8 +81,10 @@ static void op_join(struct cow_op *op, struct cow_group *group)
 	int i;
 
 	op->group = group;
-	for (i = 0; i < 2; i++)
-		op->source_busy[i].group = op->dest_busy[i].group = group;
+	for (i = 0; i < 2; i++) {
+		op->source_busy[i].group = group;
+		op->dest_busy[i].group = group;
+	}
 }
 
 /* Ops beyond the end of the page go to the next group, as if they came later. */

@@ -48,7 +48,8 @@ struct cow_dev {
 	struct cow cow;			/* the worker's, see dm-cow.h */
 	struct cow_io io;
 	struct cow_copier copier;
-	struct bio page_bio[2];
+	struct bio tail_bio;
+	struct bio seal_bio;
 	struct bio_vec page_vec[2];
 	struct bio flush_bio;
 

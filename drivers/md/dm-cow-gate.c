@@ -128,7 +128,8 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 	op->dest = dest;
 	op->nr = nr;
 	op->sectors = cow_run_sectors(&cow->geo, block, nr);
-	op->read_error = op->write_error = 0;
+	op->read_error = 0;
+	op->write_error = 0;
 	op->writing = true;
 	op_set_busy(op, op->source_busy, block, true);
 	op_set_busy(op, op->dest_busy, dest, false);

@@ -235,7 +235,8 @@ void cow_log_exit(struct cow_log *log)
 {
 	cow_free(log->tail);
 	cow_free(log->sealed);
-	log->tail = log->sealed = NULL;
+	log->tail = NULL;
+	log->sealed = NULL;
 }
 EXPORT_SYMBOL_GPL(cow_log_exit);
 

@@ -22,9 +22,9 @@ static unsigned long blocks_in(unsigned long word, enum cow_state state)
 /* The low bits of blocks @first to @last of a word. */
 static unsigned long block_mask(unsigned int first, unsigned int last)
 {
-	unsigned long upto = ~0UL >> (2 * (BLOCKS_PER_WORD - 1 - last));
+	unsigned long below = ~0UL >> (2 * (BLOCKS_PER_WORD - 1 - last));
 
-	return upto & (~0UL << (2 * first)) & LOW_BITS;
+	return below & (~0UL << (2 * first)) & LOW_BITS;
 }
 
 /* Part of a range of blocks that lies in one word. */

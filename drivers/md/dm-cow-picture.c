@@ -462,6 +462,9 @@ static enum cow_log_error chain_reaches(struct cow_picture *pic,
 	*reaches = true;
 	if (!other->valid || other->head.sequence >= tail->head.sequence)
 		return COW_LOG_OK;
+	/* Marked, so relied on; its predecessors may be overwritten by now. */
+	if (tail->head.state == COW_LOG_COMMITTING)
+		return COW_LOG_OK;
 	error = read_predecessor(pic, &tail->head, &prev, &place);
 	if (error == COW_LOG_BROKEN_CHAIN) {
 		*reaches = false;

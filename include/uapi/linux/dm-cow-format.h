@@ -80,8 +80,8 @@ struct cow_disk_header {
 /* What a record says; in the top byte of its source field. */
 #define COW_RECORD_BACKUP	1U	/* old contents of source were copied to dest */
 #define COW_RECORD_FREE		2U	/* dest sectors from source on were free */
-#define COW_RECORD_VOID		3U	/* the nearest older backup source->dest is not to be used */
-#define COW_RECORD_RESERVE	4U	/* dest sectors from source on are kept free for a resume */
+#define COW_RECORD_VOID		3U	/* cancels the nearest older backup source->dest */
+#define COW_RECORD_RESERVE	4U	/* dest sectors from source on are kept for a resume */
 
 #define COW_RECORD_KIND_SHIFT	56
 #define COW_RECORD_SECTOR_MASK	((1ULL << COW_RECORD_KIND_SHIFT) - 1)
