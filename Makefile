@@ -14,7 +14,7 @@
 #   make unit         unit tests only
 #   make check-vm KERNELS="6.1 6.12" TESTS="000 010-resume"
 #                     virtual machine tests only, all of them or some
-#   make style        static checks of scripts
+#   make style        static checks of shell scripts, licence lines, white space
 #   make deps         install the host packages all this needs (`check` and
 #                     `demo` do it themselves)
 #   make install      modules into /lib/modules/KVER/updates, tool below PREFIX

@@ -91,8 +91,9 @@ static void report(const struct request *req, const struct bow_status *st,
 		json_add_number(obj, "free_blocks", st->free);
 		json_add_number(obj, "block_bytes", (u64)st->block_sectors << 9);
 		json_add_bool(obj, "dry_run", req->dry_run);
+		snprintf(size, sizeof(size), "%.1f", crit->ms);
 		json_object_object_add(obj, "suspended_ms",
-				       json_object_new_double(crit->ms));
+				       json_object_new_double_s(crit->ms, size));
 		json_print(obj);
 		return;
 	}

@@ -69,7 +69,19 @@ static int refuse_log(const struct request *req, const struct offline *off)
 		    req->device, req->device, req->device, req->name, req->device);
 }
 
-static int check_log(const struct request *req, const struct offline *off)
+/* The log's block size is the only one it can go on with. */
+static int take_block_size(struct request *req, const struct offline *off)
+{
+	u64 bytes = (u64)off->pic.log.head.block_sectors << 9;
+
+	if (req->block_size && req->block_size != bytes)
+		return fail(BOW_REFUSED, "%s: the checkpoint has a block size of %llu; leave --block-size away",
+			    req->device, (unsigned long long)bytes);
+	req->block_size = bytes;
+	return BOW_OK;
+}
+
+static int check_log(struct request *req, const struct offline *off)
 {
 	bool live = offline_good(off) && !offline_committing(off) &&
 		    off->pic.log.head.state == COW_LOG_CHECKPOINT;
@@ -79,15 +91,11 @@ static int check_log(const struct request *req, const struct offline *off)
 	if (!off->has_log && req->resume)
 		return fail(BOW_REFUSED, "%s carries no log to go on with; leave --resume away",
 			    req->device);
-	if (live && req->block_size &&
-	    req->block_size != (u64)off->pic.log.head.block_sectors << 9)
-		return fail(BOW_REFUSED, "%s: the checkpoint has a block size of %u; leave --block-size away",
-			    req->device, off->pic.log.head.block_sectors << 9);
-	return BOW_OK;
+	return live ? take_block_size(req, off) : BOW_OK;
 }
 
 /* Everything that can be known while the device is ours alone. */
-static int check_device(const struct request *req, u64 *sectors, dev_t *number)
+static int check_device(struct request *req, u64 *sectors, dev_t *number)
 {
 	struct offline off;
 	int status = offline_open(&off, req->device, false);
@@ -128,7 +136,7 @@ static void report(const struct request *req, u64 sectors, const char *params)
 	json_print(obj);
 }
 
-static int create(const struct request *req)
+static int create(struct request *req)
 {
 	char params[512];
 	dev_t number;

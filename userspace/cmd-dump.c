@@ -20,11 +20,19 @@ static const char * const kind_names[] = {
 	[COW_RECORD_BACKUP] = "backup",
 	[COW_RECORD_FREE] = "free",
 	[COW_RECORD_VOID] = "void",
+	[COW_RECORD_RESERVE] = "reserve",
 };
 
 static const char *kind_name(u32 kind)
 {
 	return kind && kind < ARRAY_SIZE(kind_names) ? kind_names[kind] : "unknown";
+}
+
+/* Has it a length in place of a destination? */
+static bool is_extent(const struct cow_record *record)
+{
+	return record->kind == COW_RECORD_FREE ||
+	       record->kind == COW_RECORD_RESERVE;
 }
 
 /* ---- headers -------------------------------------------------------------- */
@@ -230,7 +238,7 @@ static void print_record_text(const struct cow_record *record, int index,
 			      const char *verdict)
 {
 	printf("  %3d  %-7s", index, kind_name(record->kind));
-	if (record->kind == COW_RECORD_FREE)
+	if (is_extent(record))
 		printf("%llu, %llu sectors", (unsigned long long)record->source,
 		       (unsigned long long)record->dest);
 	else
@@ -249,7 +257,7 @@ static void print_record_json(struct dump *dump, const struct cow_record *record
 	json_add_number(obj, "index", (u64)index);
 	json_add_string(obj, "kind", kind_name(record->kind));
 	json_add_number(obj, "source", record->source);
-	if (record->kind == COW_RECORD_FREE) {
+	if (is_extent(record)) {
 		json_add_number(obj, "sectors", record->dest);
 	} else {
 		json_add_number(obj, "dest", record->dest);

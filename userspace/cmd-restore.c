@@ -96,8 +96,10 @@ static void print_text(const struct offline *off, const struct request *req,
 	printf(", %.1f s)\n", (ms + off->verify_ms) / 1e3);
 }
 
+/* @log: as it was before anything was done. */
 static void print_json(const struct offline *off, const struct request *req,
-		       const struct action *action, int status, double ms)
+		       const struct action *action, int status, double ms,
+		       struct json_object *log)
 {
 	struct json_object *obj = json_report();
 
@@ -105,7 +107,7 @@ static void print_json(const struct offline *off, const struct request *req,
 	json_add_string(obj, "action", action ? action->name : "refused");
 	json_add_bool(obj, "dry_run", req->dry_run);
 	json_add_number(obj, "status", (u64)status);
-	json_object_object_add(obj, "log", off->has_tail ? offline_json(off) : NULL);
+	json_object_object_add(obj, "log", log);
 	json_object_object_add(obj, "error", offline_json_error(off));
 	json_add_number(obj, "verify_ms", (u64)off->verify_ms);
 	json_add_number(obj, "write_ms", (u64)ms);
@@ -129,6 +131,7 @@ static int act(struct offline *off, const struct request *req,
 static int restore(struct offline *off, const struct request *req)
 {
 	const struct action *action;
+	struct json_object *log;
 	double start;
 	int status;
 
@@ -137,10 +140,11 @@ static int restore(struct offline *off, const struct request *req)
 	if (status)
 		return status;
 	action = choose(off, req);
+	log = req->json && off->has_tail ? offline_json(off) : NULL;
 	start = now_ms();
 	status = action ? act(off, req, action) : refuse(off, req);
 	if (req->json)
-		print_json(off, req, action, status, now_ms() - start);
+		print_json(off, req, action, status, now_ms() - start, log);
 	else if (status <= BOW_DONE)
 		print_text(off, req, action, now_ms() - start);
 	return status;

@@ -7,6 +7,7 @@
 
 #include "bow.h"
 #include "dm.h"
+#include "mnt.h"
 
 #define BAR_WIDTH 20
 
@@ -62,12 +63,12 @@ static void set_size(struct libscols_line *line, size_t column, u64 size)
 static int add_line(const struct bow_status *st, void *data)
 {
 	struct libscols_line *line = scols_table_new_line(data, NULL);
-	char bar[BAR_WIDTH + 3];
+	char bar[BAR_WIDTH + 3], node[USER_TEXT];
 
 	if (!line)
 		return fail(BOW_SYSTEM, "out of memory");
 	scols_line_set_data(line, COL_NAME, st->name);
-	scols_line_set_data(line, COL_DEVICE, st->lower);
+	scols_line_set_data(line, COL_DEVICE, device_node(st->lower, node));
 	scols_line_set_data(line, COL_STATE, st->state);
 	scols_line_set_data(line, COL_MODE,
 			    st->suspended ? "suspended" : st->mode);
@@ -96,7 +97,7 @@ static struct libscols_table *new_table(void)
 static int add_json(const struct bow_status *st, void *data)
 {
 	struct json_object *obj = json_object_new_object();
-	char number[32];
+	char number[32], node[USER_TEXT];
 
 	snprintf(number, sizeof(number), "%u:%u", major(st->number),
 		 minor(st->number));
@@ -104,6 +105,7 @@ static int add_json(const struct bow_status *st, void *data)
 	json_add_string(obj, "uuid", st->uuid);
 	json_add_string(obj, "number", number);
 	json_add_string(obj, "lower", st->lower);
+	json_add_string(obj, "device", device_node(st->lower, node));
 	json_add_string(obj, "state", st->state);
 	json_add_string(obj, "mode", st->mode);
 	json_add_string(obj, "on_full", st->on_full);

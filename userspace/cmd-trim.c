@@ -115,6 +115,8 @@ static void advise(const struct trim *trim)
 	if (!strcmp(mnt->fstype, "f2fs") && mount_has_option(mnt, "discard"))
 		error_msg("f2fs offers nothing while mounted with 'discard': mount -o remount,nodiscard %s, then trim again",
 			  mnt->target);
+	else if (!strcmp(mnt->fstype, "f2fs"))
+		error_msg("f2fs takes its free space for trimmed already: create a file, sync, unmount, mount -o nodiscard, then trim again");
 	else if (!strcmp(mnt->fstype, "btrfs"))
 		error_msg("btrfs offers unallocated space once per mount: unmount, mount and trim again before anything else does");
 	else
@@ -154,7 +156,8 @@ static int check_state(const struct bow_status *st, const struct request *req)
 	if (st->suspended)
 		return fail(BOW_REFUSED, "%s is suspended; 'dmsetup resume %s' first",
 			    st->name, st->name);
-	if (!strcmp(st->state, "trim"))
+	/* After a commit free space is collected for the next checkpoint. */
+	if (!strcmp(st->state, "trim") || !strcmp(st->state, "committed"))
 		return req->reclaim ?
 			fail(BOW_REFUSED, "%s has no checkpoint; leave --reclaim away",
 			     st->name) : BOW_OK;

@@ -104,6 +104,13 @@ static void choose_hidden(struct cow *cow)
 	}
 }
 
+/* The last block, if it is short, has no room for another block's contents. */
+static void protect_short_block(struct cow *cow)
+{
+	if (cow->geo.sectors & (cow->geo.block_sectors - 1))
+		cow_map_set(&cow->map, cow->geo.nr_blocks - 1, 1, COW_PROTECTED);
+}
+
 static int save_hidden(struct cow *cow, struct cow_hidden *hidden)
 {
 	u32 sectors = cow->geo.block_sectors;
@@ -161,6 +168,24 @@ static void begin_log(struct cow *cow, const u8 uuid[16], u64 time)
 	head->block_sectors = cow->geo.block_sectors;
 }
 
+/* The highest run of @want blocks; the longest seen if there is none so long. */
+static u64 find_reserve(const struct cow *cow, u64 want, u64 *start)
+{
+	u64 at, nr, best = 0, below = cow->geo.nr_blocks;
+
+	for (; best < want && below; below = at) {
+		nr = cow_map_free_run_below(&cow->map, below, want, &at);
+		if (!nr)
+			break;
+		if (nr > best) {
+			best = nr;
+			*start = at;
+		}
+		cond_resched();
+	}
+	return best;
+}
+
 /* A mount after a crash must write before it can tell us what is free. */
 static void add_reserve(struct cow *cow)
 {
@@ -170,7 +195,7 @@ static void add_reserve(struct cow *cow)
 
 	if (!want)
 		return;
-	nr = cow_map_free_run_below(&cow->map, cow->geo.nr_blocks, want, &start);
+	nr = find_reserve(cow, want, &start);
 	nr = cow_map_take(&cow->map, start, nr);
 	record.source = cow_block_to_sector(&cow->geo, start);
 	record.dest = cow_block_to_sector(&cow->geo, nr);
@@ -292,6 +317,7 @@ int bow_enter(struct cow *cow, const u8 uuid[16], u64 time, u64 *needed)
 		return -ENOMEM;
 	begin_log(cow, uuid, time);
 	choose_hidden(cow);
+	protect_short_block(cow);
 	r = remember_free(cow);
 	*needed = blocks_needed(cow);
 	if (!r && cow_map_nr_free(&cow->map) < *needed)

@@ -155,6 +155,11 @@ static int map_hidden(struct bow *bow, struct bio *bio, int index)
 		spin_unlock_irqrestore(&bow->hide_lock, flags);
 		return map_committed(bow, bio);
 	}
+	if (hidden->broken && op_is_write(bio_op(bio))) {
+		spin_unlock_irqrestore(&bow->hide_lock, flags);
+		bio_io_error(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
 	held = hidden->held;
 	if (!held) {
 		hidden->inflight++;
@@ -223,6 +228,8 @@ void bow_hide_release(struct cow_dev *dev, u32 index)
 	spin_lock_irq(&bow->hide_lock);
 	hidden->live = dev->cow.log.head.hidden[index].live;
 	hidden->held = false;
+	/* A header or a commit failed: the disk may name either place. */
+	hidden->broken = dev->cow.failed;
 	bio_list_merge(&parked, &hidden->parked);
 	bio_list_init(&hidden->parked);
 	spin_unlock_irq(&bow->hide_lock);

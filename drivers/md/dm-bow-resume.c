@@ -149,15 +149,14 @@ static void use_reserve(struct cow *cow, const struct cow_picture *pic, u64 keep
 static int first_act(struct cow *cow, const struct cow_picture *pic, u64 keep,
 		     bool *usable)
 {
-	u32 want = cow->nr_voids + 1;
-
-	if (tail_room(cow) < want && cow->log.head.seal)
+	if (tail_room(cow) <= cow->nr_voids && cow->log.head.seal)
 		cow_log_turn(&cow->log);
-	*usable = tail_room(cow) >= want;
-	if (*usable) {
+	/* Records of a page that was turned are never judged again: voids first. */
+	if (tail_room(cow) >= cow->nr_voids)
 		add_voids(cow);
+	*usable = !cow->nr_voids && tail_room(cow);
+	if (*usable)
 		add_kept_reserve(cow, pic, keep);
-	}
 	return cow_log_write_group(&cow->log, cow->io);
 }
 

@@ -59,6 +59,7 @@ void bow_hidden_load(struct bow *bow)
 	for (i = 0; i < head->hidden_count; i++) {
 		bow->hidden[i].source = head->hidden[i].source;
 		bow->hidden[i].live = head->hidden[i].live;
+		bow->hidden[i].broken = false;
 		bow->hidden_end = head->hidden[i].source +
 				  bow->dev.cow.geo.block_sectors;
 	}
@@ -130,6 +131,7 @@ static int end_checkpoint(struct bow *bow)
 		      bow_name(bow), r);
 	} else {
 		cow->passing = true;
+		cow->full = false;
 		set_state(bow, BOW_COMMITTED);
 	}
 	for (i = 0; i < bow->nr_hidden; i++)
@@ -144,7 +146,9 @@ static int commit_call(struct cow_dev *dev, void *arg)
 	struct bow *bow = dev_to_bow(dev);
 
 	/* The policy may have been quicker. */
-	return bow->state == BOW_CHECKPOINT ? end_checkpoint(bow) : 0;
+	if (bow->state != BOW_CHECKPOINT)
+		return 0;
+	return dev->cow.failed ? -EIO : end_checkpoint(bow);
 }
 
 int bow_commit(struct bow *bow)
@@ -153,6 +157,12 @@ int bow_commit(struct bow *bow)
 		DMERR("%s: there is no checkpoint to commit", bow_name(bow));
 		return -EINVAL;
 	}
+	/* What is in memory may be ahead of the disk: only the disk is to be believed. */
+	if (READ_ONCE(bow->dev.cow.failed)) {
+		DMERR("%s: the log has failed: commit or restore offline",
+		      bow_name(bow));
+		return -EIO;
+	}
 	return cow_dev_call(&bow->dev, commit_call, NULL, true);
 }
 
@@ -160,7 +170,7 @@ static void give_up_run(struct cow *cow, struct cow_exclusive *self)
 {
 	struct bow *bow = container_of(self, struct bow, give_up);
 
-	if (bow->state != BOW_CHECKPOINT)
+	if (bow->state != BOW_CHECKPOINT || cow->failed)
 		return;
 	DMWARN("%s: out of space: the checkpoint is given up", bow_name(bow));
 	end_checkpoint(bow);
@@ -209,6 +219,7 @@ static int set_holding(struct cow_dev *dev, void *arg)
 	const struct holding *holding = arg;
 
 	dev->cow.holding = holding->allow;
+	dev->cow.hold_error = holding->error;
 	if (!holding->allow)
 		cow_release_held(&dev->cow, holding->error);
 	return 0;
@@ -228,7 +239,7 @@ static int resume_log(struct bow *bow, struct cow_picture *pic)
 	int r = bow_resume(&bow->dev.cow, pic);
 
 	if (r == -EBUSY)
-		DMERR("%s: the log is being committed or restored: finish that offline",
+		DMERR("%s: the log is being restored: finish that offline",
 		      bow_name(bow));
 	else if (r == -EINVAL)
 		DMERR("%s: the log has block_size %u", bow_name(bow),
@@ -240,6 +251,18 @@ static int resume_log(struct bow *bow, struct cow_picture *pic)
 	bow_hidden_load(bow);
 	set_state(bow, BOW_CHECKPOINT);
 	return 0;
+}
+
+/* A commit that was cut: nothing can be resumed, all is to be kept. */
+static int finish_commit(struct bow *bow, struct cow_picture *pic)
+{
+	int r = cow_commit(&pic->log, &pic->geo, &bow->dev.io);
+
+	if (r)
+		DMERR("%s: cannot finish the interrupted commit: %d", bow_name(bow), r);
+	else
+		DMINFO("%s: finished an interrupted commit", bow_name(bow));
+	return r;
 }
 
 static int refuse_log(struct bow *bow, const struct cow_complaint *complaint)
@@ -273,6 +296,8 @@ static int start(struct cow_dev *dev, void *arg)
 		r = -EBUSY;
 	} else if (error) {
 		r = refuse_log(bow, &pic->complaint);
+	} else if (pic->log.head.state == COW_LOG_COMMITTING) {
+		r = finish_commit(bow, pic);
 	} else {
 		r = resume_log(bow, pic);
 	}

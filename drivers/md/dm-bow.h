@@ -32,6 +32,7 @@ struct bow_hidden {
 	u64 live;
 	unsigned int inflight;	/* redirected bios on their way */
 	bool held;		/* new ones are parked */
+	bool broken;			/* which copy is live is unknown: no writes */
 	struct bio_list parked;
 };
 

@@ -60,15 +60,20 @@ static u64 take_from_window(struct cow_alloc *alloc, struct cow_map *map,
 u64 cow_alloc_run(struct cow_alloc *alloc, struct cow_map *map, u64 want,
 		  u64 *start)
 {
-	do {
+	bool again = false;
+
+	for (;;) {
 		u64 taken = take_from_window(alloc, map, want, start);
 
 		if (taken)
 			return taken;
+		if (next_window(alloc, map))
+			continue;
+		if (again || !cow_map_nr_free(map))
+			return 0;
 		/* Blocks behind the search became FREE again: once more. */
-		if (alloc->level == ARRAY_SIZE(level_min) && cow_map_nr_free(map))
-			cow_alloc_reset(alloc, map);
-	} while (next_window(alloc, map));
-	return 0;
+		cow_alloc_reset(alloc, map);
+		again = true;
+	}
 }
 EXPORT_SYMBOL_GPL(cow_alloc_run);

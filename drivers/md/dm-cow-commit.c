@@ -186,6 +186,11 @@ static void close_group(struct cow *cow)
 	cow->inflight = group;
 	cow->gathering = &cow->groups[group == &cow->groups[0]];
 	group->stage = COW_WRITING;
+	if (cow->failed) {	/* what the log holds now, nobody knows: no more */
+		group->error = -EIO;
+		cow->voids_first = false;
+		return;
+	}
 	if (!anything_to_record(cow, group)) {
 		group->stage = COW_FLUSHING;
 		group->flushed = true;

@@ -104,7 +104,7 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 {
 	struct cow_group *group = cow->gathering;
 	struct cow_op *op;
-	u64 dest;
+	u64 dest, free;
 
 	if (!room_left(cow)) {
 		if (log_is_full(cow))
@@ -112,8 +112,10 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 		cow->voids_first = !group->nr_ops;
 		return -EAGAIN;
 	}
-	if (cow_map_nr_free(&cow->map) <= COW_RESERVE_BLOCKS)
+	free = cow_map_nr_free(&cow->map);
+	if (free <= COW_RESERVE_BLOCKS)
 		return -ENOSPC;
+	nr = min(nr, free - COW_RESERVE_BLOCKS);
 	op = cow->env->op_alloc(cow, nr);
 	if (!op)
 		return -EAGAIN;
@@ -165,6 +167,9 @@ static void no_space(struct cow *cow, struct cow_waiter *waiter)
 		cow->env->give_up(cow);
 	} else if (cow->on_full == COW_FULL_HOLD && cow->holding) {
 		list_add_tail(&waiter->node, &cow->held);
+	} else if (cow->on_full == COW_FULL_HOLD && cow->hold_error) {
+		/* It came after those that were held had been let go. */
+		cow->env->release(cow, waiter, cow->hold_error);
 	} else {
 		cow->env->release(cow, waiter, -ENOSPC);
 	}
@@ -278,16 +283,16 @@ static bool gate_write(struct cow *cow, struct cow_waiter *waiter)
 		return true;
 	}
 	r = look_at_write(cow, waiter, &stretch);
-	if (r == -EAGAIN)
+	if (r == -EAGAIN && !stretch.group)
 		return false;
 	list_del(&waiter->node);
 	if (r == -EXDEV)
 		want_move(cow, waiter, stretch.block);
 	else if (r == -ENOSPC)
 		no_space(cow, waiter);
-	else if (r || !stretch.group)
+	else if (!stretch.group || (r && r != -EAGAIN))
 		cow->env->release(cow, waiter, r);
-	else
+	else	/* -EAGAIN too: what was begun may fail, so it is not left alone */
 		list_add_tail(&waiter->node, &stretch.group->waiters);
 	return true;
 }

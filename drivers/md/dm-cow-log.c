@@ -141,7 +141,9 @@ static bool valid_hidden(const struct cow_head *head)
 	for (i = 0; i < head->hidden_count; i++) {
 		u64 source = head->hidden[i].source;
 
-		if (source ? !valid_place(head, source) : i != 0)
+		/* Block 0 first, the others behind it in order. */
+		if (i ? !valid_place(head, source) ||
+			source <= head->hidden[i - 1].source : source != 0)
 			return false;
 		if (!valid_place(head, head->hidden[i].live))
 			return false;

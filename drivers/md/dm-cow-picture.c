@@ -635,6 +635,9 @@ static enum cow_log_error check_hidden(struct cow_picture *pic)
 {
 	u32 i;
 
+	/* Block 0 at least: the header took its place. */
+	if (!pic->log.head.hidden_count)
+		return COW_LOG_BAD_GEOMETRY;
 	/* A hidden block can be brought back only from a backup. */
 	for (i = 0; i < pic->log.head.hidden_count; i++) {
 		u64 block = to_block(pic, pic->log.head.hidden[i].source);
@@ -656,6 +659,10 @@ enum cow_log_error cow_picture_read(struct cow_picture *pic,
 	if (cow_flush(pic->io))
 		return complain(pic, COW_LOG_IO);
 	error = find_tail(pic);
+	/* To finish a commit takes the tail alone, whatever became of the rest. */
+	if (!error && depth == COW_CHECK_TAIL &&
+	    pic->log.head.state == COW_LOG_COMMITTING)
+		return complain(pic, COW_LOG_OK);
 	if (!error)
 		error = walk(pic, depth);
 	if (!error)

@@ -127,7 +127,10 @@ struct cow_env_ops {
 	void (*release)(struct cow *cow, struct cow_waiter *waiter, int error);
 	/* Stop I/O to hidden block @index and wait for what is in flight... */
 	void (*hide_hold)(struct cow *cow, u32 index);
-	/* ...and let it go on, to the place the log's head now names. */
+	/*
+	 * ...and let it go on, to the place the log's head now names. If the log
+	 * has failed meanwhile the disk may name another one: writes must fail.
+	 */
 	void (*hide_release)(struct cow *cow, u32 index);
 	/* Queue a commit as exclusive work; the policy is COW_FULL_COMMIT. */
 	void (*give_up)(struct cow *cow);
@@ -185,6 +188,7 @@ struct cow {
 	u64 nr_initial_free;
 	bool passing;			/* committed: every write passes */
 	bool holding;			/* may writes be held? not in a suspend */
+	int hold_error;			/* what they get in a suspend; 0: -ENOSPC */
 	bool failed;			/* the log cannot be written any more */
 	bool full;			/* a write found no space */
 	bool low;			/* the low-water event was raised */

@@ -90,8 +90,9 @@ static int run_with_cookie(struct dm_task *dmt)
 		return -EIO;
 	if (!dm_task_run(dmt)) {
 		err = dm_task_get_errno(dmt);
+		/* Lost where the library did several things and undid them. */
 		if (!err)
-			err = EIO;
+			err = EPROTO;
 	}
 	dm_udev_wait(cookie);
 	return -err;
@@ -311,8 +312,9 @@ int bow_dm_create(const char *name, u64 sectors, const char *params)
 		dm_task_destroy(dmt);
 	if (!r)
 		return 0;
-	error_msg("cannot create %s: %s; the kernel log says why ('dmesg | tail')",
-		  name, strerror(-r));
+	error_msg("cannot create %s%s%s; the kernel log says why ('dmesg | tail')",
+		  name, r == -EPROTO ? "" : ": ",
+		  r == -EPROTO ? "" : strerror(-r));
 	bow_dm_print_log();
 	return r == -EBUSY ? BOW_REFUSED : BOW_SYSTEM;
 }

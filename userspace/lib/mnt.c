@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "dm.h"
 #include "mnt.h"
@@ -165,6 +166,23 @@ bool device_is_bow(dev_t dev, char name[USER_TEXT])
 		return true;
 	/* Made with plain dmsetup it has no uuid of ours: ask for its table. */
 	return bow_dm_is_bow(name);
+}
+
+const char *device_node(const char *number, char path[USER_TEXT])
+{
+	char link[PATH_MAX], target[PATH_MAX];
+	const char *name;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/sys/dev/block/%s", number);
+	n = readlink(link, target, sizeof(target) - 1);
+	target[max_t(ssize_t, n, 0)] = '\0';
+	name = strrchr(target, '/');
+	if (name)
+		snprintf(path, USER_TEXT, "/dev/%.200s", name + 1);
+	else
+		snprintf(path, USER_TEXT, "%s", number);
+	return path;
 }
 
 bool file_is_looped(const char *path, char name[USER_TEXT])

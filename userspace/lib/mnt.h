@@ -37,6 +37,9 @@ bool device_user(dev_t dev, char text[USER_TEXT]);
 /* Name of the bow device @dev; false if it is something else. */
 bool device_is_bow(dev_t dev, char name[USER_TEXT]);
 
+/* The node of "8:16", as /dev/sdb, or @number itself; into @path, returned. */
+const char *device_node(const char *number, char path[USER_TEXT]);
+
 /* A loop device that uses the file @path, as "loop0"; false if none. */
 bool file_is_looped(const char *path, char name[USER_TEXT]);
 

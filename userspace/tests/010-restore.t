@@ -17,6 +17,7 @@ shapes=(
 	"seed=8 cut=1"
 	"seed=9 drop=1 blocks=2048 writes=150"
 	"seed=10 drop=1 failing=1 blocks=4096 writes=400"
+	"seed=12 turn=1 blocks=4096 writes=20 run=1"
 	"seed=11 cut=1 failing=1 block-size=8192 blocks=700 free=60"
 )
 
@@ -53,6 +54,11 @@ is_live "committing: restore"
 cp before image
 exits 0 "committing: commit" "$BOW" commit image
 is_live "committing: commit"
+
+# A page that has just been turned, its predecessor overwritten meanwhile.
+log_with seed=22 state=committing blocks=4096 writes=20 run=1 turn=1
+exits 1 "committing, turned: restore" "$BOW" restore image
+is_live "committing, turned: restore"
 
 log_with seed=21 state=restoring writes=200
 exits 1 "restoring: restore" "$BOW" restore image

@@ -85,6 +85,10 @@ says out '^ *0  backup *0 -> .*valid' "text: record of block 0"
 exits 1 "restore --dry-run --json" "$BOW" restore --dry-run --json image
 json out '$d->{action} eq "rolled-back" && $d->{dry_run}' "restore: what it would do"
 is_untouched "readers"
+exits 1 "restore --json" "$BOW" restore --json image
+json out '$d->{action} eq "rolled-back" && $d->{log}{state} eq "checkpoint"' \
+	"restore: the log as it was"
+cp before image
 exits 1 "restore --quiet" "$BOW" restore --quiet image
 [ ! -s out ] && [ ! -s err ]
 ok $? "it is quiet"

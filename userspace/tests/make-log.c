@@ -31,7 +31,7 @@ enum use {
 
 static struct {
 	u64 blocks, tail_sectors, block_size, writes, seed, free_percent, run;
-	u64 cut, drop, failing;
+	u64 cut, drop, failing, turn;
 	const char *state;
 } opt = {
 	.blocks = 512, .tail_sectors = 3, .block_size = 4096, .writes = 100,
@@ -241,6 +241,17 @@ static void hide_all(void)
 	}
 }
 
+/* What a resume will take first. */
+static void keep_reserve(void)
+{
+	struct cow_record record = { .kind = COW_RECORD_RESERVE };
+	u64 block = take(2, FREE);
+
+	record.source = sector_of(block);
+	record.dest = block ? sector_of(2) : 0;
+	cow_log_add(&clog, &record);
+}
+
 static void list_free(void)
 {
 	u64 block, start;
@@ -263,8 +274,8 @@ static void list_free(void)
 
 static void enter(void)
 {
-	struct cow_page_write writes[2];
 	u8 *block0 = cow_zalloc(opt.block_size);
+	bool named = false;
 	u32 i;
 
 	if (!block0 || cow_log_init(&clog))
@@ -274,17 +285,13 @@ static void enter(void)
 	clog.head.device_sectors = geo.sectors;
 	clog.head.block_sectors = geo.block_sectors;
 	clog.head.time = 1700000000;
-	clog.newest = 1;	/* so that the first version goes to block 0 */
 	hide_all();
 	clog.head.slot1 = sector_of(take(1, SLOT1));
 	clog.head.seal = sector_of(take(1, SEAL));
+	keep_reserve();
 	list_free();
-	if (cow_log_stage(&clog, writes) != 1 || writes[0].sector)
-		die("first version does not go to block 0");
-	memcpy(block0, writes[0].page, COW_PAGE_SIZE);
-	if (cow_write_block0(&io, &geo, block0))
-		die("block 0");
-	cow_log_settle(&clog);
+	if (cow_log_write_first(&clog, &geo, &io, block0, &named) || !named)
+		die("first version");
 	for (i = 1; i < clog.head.hidden_count; i++)
 		memset(image + (clog.head.hidden[i].source << 9), 0, opt.block_size);
 	free(block0);
@@ -418,30 +425,58 @@ static void cut_group(void)
 	put_group();
 }
 
+static u64 next_original(void)
+{
+	u64 block = 1;
+
+	while (block < geo.nr_blocks && used[block] != ORIGINAL)
+		block++;
+	if (block == geo.nr_blocks)
+		die("nothing left to save");
+	return block;
+}
+
+static void fill_page(void)
+{
+	while (!cow_log_full(&clog)) {
+		u64 block = next_original();
+
+		if (!save(block, 1))
+			die("no room to fill a page");
+		used[block] = CHANGED;
+		if (in_group == room())
+			put_group();
+	}
+}
+
+/* Turn the page; its first version is the newest, in slot 1. */
+static void turn_page(void)
+{
+	u64 block;
+
+	do {
+		fill_page();
+		block = next_original();
+		if (!save(block, 1))
+			die("no room to turn a page");
+		used[block] = CHANGED;
+		put_group();
+	} while (clog.newest != 1);
+}
+
 /* A new page got to the disk, the page before it did not get sealed. */
 static void drop_tail(void)
 {
 	struct cow_page_write writes[2];
-	u64 i = 1;
+	struct cow_record record;
+	u64 block;
 
-	while (!cow_log_full(&clog)) {
-		while (i < geo.nr_blocks && used[i] != ORIGINAL)
-			i++;
-		if (i == geo.nr_blocks || !save(i, 1))
-			die("no room to fill a page");
-		used[i] = CHANGED;
-		if (in_group == room())
-			put_group();
-	}
+	fill_page();
 	cow_log_begin(&clog, 0);
-	for (; i < geo.nr_blocks && !in_group; i++)
-		if (used[i] == ORIGINAL) {
-			struct cow_record record = backup_record(i, 1, take(1, BACKUP));
-
-			cow_log_add(&clog, &record);
-			in_group++;
-		}
-	if (!in_group || cow_log_stage(&clog, writes) != 2)
+	block = next_original();
+	record = backup_record(block, 1, take(1, BACKUP));
+	cow_log_add(&clog, &record);
+	if (cow_log_stage(&clog, writes) != 2)
 		die("no new page");
 	mem_write(&io, writes[0].sector, writes[0].page, COW_PAGE_SECTORS);
 }
@@ -452,6 +487,8 @@ static void end(void)
 
 	if (opt.cut)
 		cut_group();
+	if (opt.turn)
+		turn_page();
 	if (opt.drop)
 		drop_tail();
 	if (!strcmp(opt.state, "checkpoint"))
@@ -547,7 +584,7 @@ static void take_option(const char *text)
 		{ "block-size=", &opt.block_size }, { "writes=", &opt.writes },
 		{ "seed=", &opt.seed }, { "free=", &opt.free_percent },
 		{ "run=", &opt.run }, { "cut=", &opt.cut }, { "drop=", &opt.drop },
-		{ "failing=", &opt.failing },
+		{ "failing=", &opt.failing }, { "turn=", &opt.turn },
 	};
 	size_t i;
 

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A disk with a volatile write cache. A write is issued, then completed, then,
+ * by a flush that was issued after its completion, durable. A power cut keeps
+ * any part of what is not durable; a sector is kept whole or not at all.
+ */
+#include "model.h"
+
+static int dread(struct cow_io *io, u64 sector, void *buf, u32 sectors);
+static int dwrite_sync(struct cow_io *io, u64 sector, const void *buf, u32 sectors);
+static int dflush(struct cow_io *io);
+
+static const struct cow_io_ops disk_ops = {
+	.read = dread,
+	.write = dwrite_sync,
+	.flush = dflush,
+};
+
+static struct disk *to_disk(struct cow_io *io)
+{
+	return container_of(io, struct disk, io);
+}
+
+static size_t bytes(const struct disk *disk)
+{
+	return disk->io.sectors * SECTOR;
+}
+
+void disk_init(struct disk *disk, u64 sectors, u32 atomic, struct rng *rng)
+{
+	memset(disk, 0, sizeof(*disk));
+	disk->io.ops = &disk_ops;
+	disk->io.sectors = sectors;
+	disk->io.atomic_sectors = atomic;
+	disk->rng = rng;
+	disk->stable = model_alloc(bytes(disk));
+	disk->view = model_alloc(bytes(disk));
+	disk->cut_at = ~0ULL;
+}
+
+static void dlist_add(struct dlist *list, struct dwrite *w)
+{
+	if (list->nr == list->room) {
+		list->room = list->room ? 2 * list->room : 16;
+		list->w = realloc(list->w, list->room * sizeof(*list->w));
+		if (!list->w)
+			abort();
+	}
+	list->w[list->nr++] = w;
+}
+
+static void dlist_del(struct dlist *list, struct dwrite *w)
+{
+	u32 i;
+
+	for (i = 0; list->w[i] != w; i++)
+		;
+	memmove(list->w + i, list->w + i + 1, (list->nr - i - 1) * sizeof(*list->w));
+	list->nr--;
+}
+
+static void dlist_clear(struct dlist *list)
+{
+	while (list->nr)
+		free(list->w[--list->nr]);
+}
+
+void disk_exit(struct disk *disk)
+{
+	dlist_clear(&disk->done);
+	dlist_clear(&disk->open);
+	free(disk->done.w);
+	free(disk->open.w);
+	free(disk->stable);
+	free(disk->view);
+}
+
+static struct dwrite *dwrite_new(u64 sector, u32 nr, const void *data)
+{
+	struct dwrite *w = malloc(sizeof(*w) + nr * SECTOR);
+
+	if (!w)
+		abort();
+	w->sector = sector;
+	w->nr = nr;
+	w->live = NO_LIVE;
+	w->order = 0;
+	memcpy(w->data, data, nr * SECTOR);
+	return w;
+}
+
+void disk_clone(struct disk *clone, const struct disk *disk, struct rng *rng)
+{
+	disk_init(clone, disk->io.sectors, disk->io.atomic_sectors, rng);
+}
+
+static void check_bounds(struct disk *disk, u64 sector, u32 nr)
+{
+	if (!nr || sector >= disk->io.sectors || nr > disk->io.sectors - sector)
+		fail("I/O beyond the device: sector %llu, %u sectors",
+		     (unsigned long long)sector, nr);
+}
+
+static void apply(u8 *image, const struct dwrite *w)
+{
+	memcpy(image + w->sector * SECTOR, w->data, w->nr * SECTOR);
+}
+
+struct dwrite *disk_issue(struct disk *disk, u64 sector, u32 nr,
+			  const void *data, u64 live)
+{
+	struct dwrite *w;
+
+	check_bounds(disk, sector, nr);
+	if (disk->dead)
+		return NULL;
+	w = dwrite_new(sector, nr, data);
+	w->live = live;
+	dlist_add(&disk->open, w);
+	return w;
+}
+
+void disk_complete(struct disk *disk, struct dwrite *w)
+{
+	w->order = ++disk->order;
+	dlist_del(&disk->open, w);
+	dlist_add(&disk->done, w);
+	apply(disk->view, w);
+}
+
+/* A part of it, as if that had been written alone. */
+static void keep_sector(struct disk *disk, const struct dwrite *w, u32 i, u32 nr)
+{
+	struct dwrite *part = dwrite_new(w->sector + i, nr, w->data + i * SECTOR);
+
+	if (w->live != NO_LIVE)
+		part->live = w->live + i;
+	part->order = ++disk->order;
+	dlist_add(&disk->done, part);
+	apply(disk->view, part);
+}
+
+static void complete_part(struct disk *disk, struct dwrite *w)
+{
+	u32 i, nr, percent = rnd(disk->rng, 3) * 50;
+
+	for (i = 0; i < w->nr; i += nr) {
+		nr = min(disk->io.atomic_sectors, w->nr - i);
+		if (chance(disk->rng, percent))
+			keep_sector(disk, w, i, nr);
+	}
+	dlist_del(&disk->open, w);
+	free(w);
+}
+
+void disk_fail(struct disk *disk, struct dwrite *w)
+{
+	complete_part(disk, w);
+}
+
+void disk_flush_upto(struct disk *disk, u64 order)
+{
+	u32 i, nr = 0;
+
+	while (nr < disk->done.nr && disk->done.w[nr]->order <= order)
+		nr++;
+	for (i = 0; i < nr; i++) {
+		apply(disk->stable, disk->done.w[i]);
+		if (disk->live)
+			live_durable(disk->live, disk->done.w[i]);
+		free(disk->done.w[i]);
+	}
+	if (nr)
+		memmove(disk->done.w, disk->done.w + nr,
+			(disk->done.nr - nr) * sizeof(*disk->done.w));
+	disk->done.nr -= nr;
+	disk->flushes++;
+}
+
+bool disk_error(struct disk *disk, enum error_kind kind)
+{
+	if (!disk->errors || !(disk->error_kinds & kind) || rnd(disk->rng, 1000) >= disk->errors)
+		return false;
+	stats.errors++;
+	if (disk->sim)
+		disk->sim->errors_seen = true;
+	return true;
+}
+
+static void happened(struct disk *disk)
+{
+	stats.events++;
+	if (!disk->sim)
+		return;
+	judge_event(disk->sim);
+	machine_background(disk->sim);
+}
+
+/* Does the power go right here? */
+static bool powered(struct disk *disk)
+{
+	if (!disk->dead && disk->ios++ == disk->cut_at)
+		disk->dead = true;
+	return !disk->dead;
+}
+
+static int dread(struct cow_io *io, u64 sector, void *buf, u32 sectors)
+{
+	struct disk *disk = to_disk(io);
+
+	check_bounds(disk, sector, sectors);
+	if (!powered(disk) || disk_error(disk, ERROR_SYNC))
+		return -EIO;
+	memcpy(buf, disk->view + sector * SECTOR, sectors * SECTOR);
+	return 0;
+}
+
+static int dwrite_sync(struct cow_io *io, u64 sector, const void *buf, u32 sectors)
+{
+	struct disk *disk = to_disk(io);
+	struct dwrite *w;
+	int r = 0;
+
+	check_bounds(disk, sector, sectors);
+	if (disk->dead)
+		return -EIO;
+	w = disk_issue(disk, sector, sectors, buf, NO_LIVE);
+	/* A cut while it is written: any part of it may be there. */
+	if (!powered(disk))
+		return -EIO;
+	if (disk->sim)
+		TRACE("    write %llu+%u", (unsigned long long)sector, sectors);
+	happened(disk);
+	if (disk_error(disk, ERROR_SYNC)) {
+		TRACE("    ...fails");
+		disk_fail(disk, w);
+		r = -EIO;
+	} else {
+		disk_complete(disk, w);
+	}
+	return r;
+}
+
+static int dflush(struct cow_io *io)
+{
+	struct disk *disk = to_disk(io);
+	u64 order = disk->order;
+
+	if (!powered(disk))
+		return -EIO;
+	if (disk->sim)
+		TRACE("    flush");
+	happened(disk);
+	if (disk_error(disk, ERROR_SYNC)) {
+		TRACE("    ...fails");
+		return -EIO;
+	}
+	disk_flush_upto(disk, order);
+	happened(disk);
+	return 0;
+}
+
+/* ---- power cuts ---------------------------------------------------------- */
+
+u32 disk_pending(const struct disk *disk)
+{
+	return disk->done.nr + disk->open.nr;
+}
+
+static void tear(struct disk *disk, const struct dwrite *w, u8 *out)
+{
+	u32 style = rnd(disk->rng, 3), cut = rnd(disk->rng, w->nr + 1), i, nr;
+
+	stats.torn++;
+	for (i = 0; i < w->nr; i += nr) {
+		bool keep = style == 0 ? i < cut : style == 1 ? i >= cut :
+				    chance(disk->rng, 50);
+
+		nr = min(disk->io.atomic_sectors, w->nr - i);
+		if (keep)
+			memcpy(out + (w->sector + i) * SECTOR,
+			       w->data + i * SECTOR, nr * SECTOR);
+	}
+}
+
+static void cut_list(struct disk *disk, const struct dlist *list,
+		     enum cut_style style, u32 mask, u32 percent, u8 *out)
+{
+	u32 i;
+
+	for (i = 0; i < list->nr; i++) {
+		if (style == CUT_MASK) {
+			if (mask >> i & 1)
+				apply(out, list->w[i]);
+		} else if (list->w[i]->nr > disk->io.atomic_sectors &&
+			   chance(disk->rng, 30)) {
+			tear(disk, list->w[i], out);
+		} else if (chance(disk->rng, percent)) {
+			apply(out, list->w[i]);
+		}
+	}
+}
+
+void disk_cut(struct disk *disk, enum cut_style style, u32 mask, u8 *image)
+{
+	static const u32 percents[] = { 5, 20, 50, 50, 80, 95 };
+	u32 percent = percents[rnd(disk->rng, ARRAY_SIZE(percents))];
+
+	if (image != disk->stable)
+		memcpy(image, disk->stable, bytes(disk));
+	cut_list(disk, &disk->done, style, mask, percent, image);
+	cut_list(disk, &disk->open, style,
+		 disk->done.nr < 32 ? mask >> disk->done.nr : 0, percent, image);
+}
+
+void disk_power_on(struct disk *disk)
+{
+	dlist_clear(&disk->done);
+	dlist_clear(&disk->open);
+	memcpy(disk->view, disk->stable, bytes(disk));
+	disk->dead = false;
+	disk->cut_at = ~0ULL;
+}
+
+/* What was under way reaches the cache or does not. */
+void disk_crash_without_cut(struct disk *disk)
+{
+	while (disk->open.nr) {
+		if (chance(disk->rng, 50))
+			disk_complete(disk, disk->open.w[0]);
+		else
+			complete_part(disk, disk->open.w[0]);
+	}
+	disk->dead = false;
+	disk->cut_at = ~0ULL;
+}

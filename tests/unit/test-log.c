@@ -1,0 +1,476 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Encoding, decoding, bounds: every way in which a log can be refused. */
+#include "unit.h"
+#include "logdisk.h"
+
+static struct logdisk disk;
+
+static int setup(void **data)
+{
+	(void)data;
+	logdisk_init(&disk);
+	return 0;
+}
+
+static int teardown(void **data)
+{
+	(void)data;
+	logdisk_exit(&disk);
+	return 0;
+}
+
+static void expect_depth(enum cow_log_error error, enum cow_picture_depth depth)
+{
+	struct cow_picture pic;
+	enum cow_log_error got = logdisk_read(&disk, &pic, depth);
+
+	if (got != error)
+		fail_msg("'%s' instead of '%s'", cow_log_strerror(got),
+			 cow_log_strerror(error));
+	assert_int_equal(pic.complaint.error, error);
+	assert_int_equal(disk.writes, 0);
+	cow_picture_exit(&pic);
+}
+
+static void expect(enum cow_log_error error)
+{
+	expect_depth(error, COW_CHECK_ALL);
+}
+
+/* Change a header field in both slots, checksums made right again. */
+#define WITH_HEAD(field, value, error) do {		\
+	__auto_type old_ = disk.head.field;		\
+	disk.head.field = (value);			\
+	logdisk_finish(&disk);				\
+	disk.head.field = old_;				\
+	expect(error);					\
+} while (0)
+
+static void header_and_back(void **data)
+{
+	struct cow_head head;
+	u32 i;
+
+	(void)data;
+	assert_int_equal(sizeof(struct cow_disk_header), COW_HEADER_SIZE);
+	assert_int_equal(sizeof(struct cow_disk_record), 24);
+	assert_int_equal(sizeof(struct cow_disk_page), COW_PAGE_SIZE);
+	disk.head.hidden_count = COW_MAX_HIDDEN;
+	for (i = 1; i < COW_MAX_HIDDEN; i++) {
+		disk.head.hidden[i].source = i * BS;
+		disk.head.hidden[i].live = (100 + i) * BS;
+	}
+	disk.head.seal = 333 * BS;
+	disk.head.sequence = 1ULL << 40;
+	disk.head.prev_place = 334 * BS;
+	disk.head.prev_generation = 1ULL << 63;
+	disk.head.time = 1700000000;
+	logdisk_write(&disk, 0);
+	assert_int_equal(cow_head_decode(&disk.page, disk.io.sectors, &head), COW_LOG_OK);
+	assert_memory_equal(&head, &disk.head, sizeof(head));
+	assert_true(cow_page_records_valid(&disk.page, &head));
+	disk.page.records[0].data_crc ^= 1;
+	assert_false(cow_page_records_valid(&disk.page, &head));
+}
+
+static void record_and_back(void **data)
+{
+	struct cow_record record = {
+		.kind = COW_RECORD_RESERVE, .source = COW_RECORD_SECTOR_MASK,
+		.dest = ~0ULL, .sectors = ~0U, .crc = 0x12345678,
+	}, back;
+
+	(void)data;
+	logdisk_raw(&disk, &record);
+	back = cow_record_decode(&disk.page.records[1]);
+	assert_int_equal(record.kind, back.kind);
+	assert_int_equal(record.source, back.source);
+	assert_int_equal(record.dest, back.dest);
+	assert_int_equal(record.sectors, back.sectors);
+	assert_int_equal(record.crc, back.crc);
+}
+
+static void known_checksum(void **data)
+{
+	(void)data;
+	assert_int_equal(cow_crc("123456789", 9), 0xe3069283);
+}
+
+static void every_bit_of_a_header_counts(void **data)
+{
+	struct cow_head head;
+	u32 i;
+
+	(void)data;
+	logdisk_write(&disk, 0);
+	for (i = 0; i < COW_HEADER_SIZE * 8; i++) {
+		u8 *byte = (u8 *)&disk.page + i / 8;
+
+		*byte ^= 1 << i % 8;
+		assert_int_not_equal(cow_head_decode(&disk.page, disk.io.sectors, &head),
+				     COW_LOG_OK);
+		*byte ^= 1 << i % 8;
+	}
+}
+
+static void good(void **data)
+{
+	(void)data;
+	logdisk_finish(&disk);
+	expect(COW_LOG_OK);
+	expect_depth(COW_LOG_OK, COW_CHECK_TAIL);
+}
+
+static void no_magic(void **data)
+{
+	(void)data;
+	expect(COW_LOG_NO_MAGIC);
+	logdisk_finish(&disk);
+	logdisk_block(&disk, 0)[7] ^= 0x20;
+	expect(COW_LOG_NO_MAGIC);
+	disk.io.sectors = 7;
+	expect(COW_LOG_NO_MAGIC);
+}
+
+static void bad_header(void **data)
+{
+	(void)data;
+	logdisk_finish(&disk);
+	logdisk_block(&disk, 0)[300] ^= 1;
+	expect(COW_LOG_BAD_HEADER);
+}
+
+static void finish_with(size_t at, u8 value)
+{
+	u64 block;
+	u32 i;
+
+	logdisk_finish(&disk);
+	for (i = 0; i < 2; i++) {
+		struct cow_disk_header *header;
+		u32 crc;
+
+		block = i ? SLOT1 : 0;
+		header = (void *)logdisk_block(&disk, block);
+		((u8 *)header)[at] = value;
+		header->header_crc = 0;
+		crc = cow_crc(header, sizeof(*header));
+		header->header_crc = cpu_to_le32(crc);
+	}
+}
+
+static void versions_and_features(void **data)
+{
+	(void)data;
+	finish_with(offsetof(struct cow_disk_header, version), 2);
+	expect(COW_LOG_BAD_VERSION);
+	finish_with(offsetof(struct cow_disk_header, features_incompat), 1);
+	expect(COW_LOG_BAD_FEATURES);
+	finish_with(offsetof(struct cow_disk_header, features_ro_compat) + 3, 0x80);
+	expect(COW_LOG_BAD_FEATURES);
+	finish_with(offsetof(struct cow_disk_header, features_compat), 0xff);
+	expect(COW_LOG_OK);
+	finish_with(offsetof(struct cow_disk_header, reserved) + 100, 0xff);
+	expect(COW_LOG_OK);
+}
+
+static void geometry(void **data)
+{
+	u64 last = (BLOCKS - 1) * BS;
+
+	(void)data;
+	WITH_HEAD(block_sectors, 0, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(block_sectors, 4, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(block_sectors, 12, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(block_sectors, 4096, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(block_sectors, 0x80000000U, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(device_sectors, 1ULL << 57, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(device_sectors, disk.io.sectors - 1, COW_LOG_WRONG_SIZE);
+	WITH_HEAD(state, 0, COW_LOG_BAD_STATE);
+	WITH_HEAD(state, 4, COW_LOG_BAD_STATE);
+	WITH_HEAD(slot1, 0, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(slot1, 3, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(slot1, disk.io.sectors, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(slot1, ~7ULL, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(seal, 5, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(seal, last + BS, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(seal, last, COW_LOG_OK);
+	WITH_HEAD(prev_place, 8, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(sequence, 1, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(hidden[0].live, 0, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(hidden[0].live, 9, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(hidden[0].source, 9, COW_LOG_BAD_GEOMETRY);
+	/* Hidden, yet nowhere saved. */
+	WITH_HEAD(hidden[0].source, 80, COW_LOG_BAD_GEOMETRY);
+	finish_with(offsetof(struct cow_disk_header, hidden_count), COW_MAX_HIDDEN + 1);
+	expect(COW_LOG_BAD_GEOMETRY);
+	finish_with(offsetof(struct cow_disk_header, hidden_count) + 3, 0xff);
+	expect(COW_LOG_BAD_GEOMETRY);
+	finish_with(offsetof(struct cow_disk_header, record_count), 150);
+	expect(COW_LOG_BAD_GEOMETRY);
+	finish_with(offsetof(struct cow_disk_header, record_count) + 3, 0x80);
+	expect(COW_LOG_BAD_GEOMETRY);
+}
+
+static void no_tail(void **data)
+{
+	(void)data;
+	logdisk_finish(&disk);
+	logdisk_block(&disk, 0)[600] ^= 1;
+	logdisk_block(&disk, 0)[520] ^= 1;
+	expect(COW_LOG_OK);
+	logdisk_block(&disk, SLOT1)[520] ^= 1;
+	expect(COW_LOG_NO_TAIL);
+	/* A page of another checkpoint is none. */
+	disk.head.uuid[3] ^= 1;
+	logdisk_write(&disk, SLOT1);
+	expect(COW_LOG_NO_TAIL);
+}
+
+static void broken_chain(void **data)
+{
+	(void)data;
+	logdisk_seal(&disk, 300);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OK);
+	logdisk_block(&disk, 300)[520] ^= 1;	/* its records */
+	expect(COW_LOG_BROKEN_CHAIN);
+	logdisk_block(&disk, 300)[520] ^= 1;
+	logdisk_block(&disk, 300)[90] ^= 1;	/* its header */
+	expect(COW_LOG_BROKEN_CHAIN);
+	logdisk_block(&disk, 300)[90] ^= 1;
+	WITH_HEAD(prev_generation, 3, COW_LOG_BROKEN_CHAIN);
+	WITH_HEAD(sequence, 5, COW_LOG_BROKEN_CHAIN);
+	WITH_HEAD(prev_place, 301 * BS, COW_LOG_BROKEN_CHAIN);
+	/* The predecessor is the page itself: its sequence is not one less. */
+	WITH_HEAD(prev_place, SLOT1 * BS, COW_LOG_BROKEN_CHAIN);
+}
+
+static void one_record(u32 kind, u64 source, u64 dest, u32 sectors,
+		       enum cow_log_error error)
+{
+	struct cow_record record = {
+		.kind = kind, .source = source, .dest = dest, .sectors = sectors,
+	};
+
+	logdisk_raw(&disk, &record);
+	logdisk_finish(&disk);
+	disk.head.record_count--;
+	expect(error);
+}
+
+static void bad_records(void **data)
+{
+	u64 end = disk.io.sectors;
+
+	(void)data;
+	one_record(0, 80, 160, 8, COW_LOG_BAD_RECORD);
+	one_record(5, 80, 160, 8, COW_LOG_BAD_RECORD);
+	one_record(255, 80, 160, 8, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 80, 160, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 81, 160, 8, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 80, 161, 8, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 80, 160, 9, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 80, 0, 8, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, end, 160, 8, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 80, end, 8, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 80, end - 8, 16, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, end - 8, 160, 16, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 0, 160, 2056, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 80, 160, ~7U, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_BACKUP, 80, ~7ULL, 8, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_FREE, 0, 80, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_FREE, 80, 0, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_FREE, 80, 4, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_FREE, 81, 8, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_FREE, 80, end, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_FREE, 80, ~7ULL, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_FREE, 80, end - 80, 0, COW_LOG_OK);
+	one_record(COW_RECORD_RESERVE, 80, end, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_RESERVE, 80, 0, 0, COW_LOG_OK);
+	one_record(COW_RECORD_VOID, 81, 160, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_VOID, 80, 161, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_VOID, end, 160, 0, COW_LOG_BAD_RECORD);
+	one_record(COW_RECORD_VOID, 80, end, 0, COW_LOG_BAD_RECORD);
+}
+
+static void source_twice(void **data)
+{
+	(void)data;
+	logdisk_backup(&disk, 10, 100, 2, 100);
+	logdisk_backup(&disk, 11, 110, 1, 110);
+	logdisk_finish(&disk);
+	expect(COW_LOG_SOURCE_TWICE);
+}
+
+static void overlaps(void **data)
+{
+	(void)data;
+	/* One place given to two backups. */
+	logdisk_backup(&disk, 10, 100, 2, 100);
+	logdisk_backup(&disk, 20, 101, 1, 101);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OVERLAP);
+	disk.head.record_count--;
+	/* ...or to a backup and something that a header names. */
+	WITH_HEAD(seal, 101 * BS, COW_LOG_OVERLAP);
+	WITH_HEAD(hidden[0].live, 101 * BS, COW_LOG_OVERLAP);
+	WITH_HEAD(seal, LIVE0 * BS, COW_LOG_OVERLAP);
+	/* A block that is restored over a place of ours. */
+	WITH_HEAD(seal, 10 * BS, COW_LOG_OVERLAP);
+	/* The free map names a block twice. */
+	logdisk_extent(&disk, COW_RECORD_FREE, 50, 10);
+	logdisk_extent(&disk, COW_RECORD_FREE, 59, 10);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OVERLAP);
+}
+
+static void bad_void(void **data)
+{
+	(void)data;
+	logdisk_void(&disk, 10, 100);
+	logdisk_void(&disk, 11, 100);
+	logdisk_finish(&disk);
+	expect(COW_LOG_BAD_VOID);
+}
+
+static void bad_data(void **data)
+{
+	(void)data;
+	logdisk_backup(&disk, 10, 100, 1, 100);
+	logdisk_finish(&disk);
+	logdisk_fill(&disk, 100, 1, 0);
+	expect(COW_LOG_BAD_DATA);
+	expect_depth(COW_LOG_BAD_DATA, COW_CHECK_TAIL);
+	logdisk_seal(&disk, 300);
+	logdisk_finish(&disk);
+	expect(COW_LOG_BAD_DATA);
+	expect_depth(COW_LOG_OK, COW_CHECK_TAIL);
+}
+
+/* Slot 0 holds page 0; slot 1 page 1, whose predecessor was never sealed. */
+static void cut_group(void)
+{
+	logdisk_write(&disk, 0);
+	logdisk_seal(&disk, 300);
+	logdisk_backup(&disk, 10, 100, 1, 10);
+	logdisk_write(&disk, SLOT1);
+	logdisk_fill(&disk, 300, 1, 0);
+}
+
+static void dropped_data(void **data)
+{
+	(void)data;
+	cut_group();
+	expect(COW_LOG_OK);
+	logdisk_fill(&disk, 10, 1, 0);
+	expect(COW_LOG_DROPPED_DATA);
+}
+
+static void io_errors(void **data)
+{
+	static const u64 sectors[] = { 0, SLOT1 * BS, 300 * BS, BACKUP0 * BS, 100 * BS };
+	u32 i;
+
+	(void)data;
+	logdisk_seal(&disk, 300);
+	logdisk_backup(&disk, 10, 100, 1, 100);
+	logdisk_finish(&disk);
+	for (i = 0; i < ARRAY_SIZE(sectors); i++) {
+		disk.fail_read = sectors[i];
+		expect(COW_LOG_IO);
+	}
+	disk.fail_read = ~0ULL;
+	disk.fail_flush = true;
+	expect(COW_LOG_IO);
+}
+
+static void no_memory(void **data)
+{
+	enum cow_log_error error;
+	unsigned int nth = 0;
+
+	(void)data;
+	logdisk_seal(&disk, 300);
+	logdisk_backup(&disk, 10, 100, 3, 100);
+	logdisk_backup(&disk, 101, 200, 1, 101);
+	logdisk_void(&disk, 50, 60);
+	logdisk_extent(&disk, COW_RECORD_FREE, 250, 20);
+	logdisk_finish(&disk);
+	do {
+		struct cow_picture pic;
+
+		fail_allocation(++nth);
+		error = COW_LOG_NO_MEMORY;
+		if (!cow_picture_init(&pic, &disk.io)) {
+			error = cow_picture_read(&pic, COW_CHECK_ALL);
+			cow_picture_exit(&pic);
+		}
+		if (error && error != COW_LOG_NO_MEMORY)
+			fail_msg("allocation %u: '%s'", nth, cow_log_strerror(error));
+	} while (error);
+	fail_allocation(0);
+	assert_true(nth > 15);
+}
+
+static void words_for_all(void **data)
+{
+	unsigned int i, j;
+
+	(void)data;
+	for (i = 0; i < COW_LOG_NR_ERRORS; i++)
+		for (j = 0; j < i; j++)
+			assert_string_not_equal(cow_log_strerror(i), cow_log_strerror(j));
+	assert_string_equal(cow_log_strerror(COW_LOG_NR_ERRORS), "unknown error");
+}
+
+/* Anything at all: an answer, never a crash, and nothing is written. */
+static void garbage(void **data)
+{
+	struct cow_picture pic;
+	unsigned int i, j;
+
+	(void)data;
+	for (i = 0; i < 3000; i++) {
+		struct cow_record record = {
+			.kind = 1 + rnd(4),
+			.source = rnd(BLOCKS) * BS, .dest = rnd(BLOCKS) * BS,
+			.sectors = rnd(5) * BS, .crc = (u32)rnd(1ULL << 32),
+		};
+
+		if (disk.head.record_count > 100)
+			disk.head.record_count = 1;
+		if (!rnd(8))
+			record.source = rnd(~0ULL);
+		if (!rnd(8))
+			record.dest = rnd(~0ULL);
+		if (record.dest < disk.io.sectors - 40 && rnd(2))
+			record.crc = cow_crc(disk.mem + record.dest * 512,
+					     record.sectors * 512);
+		record.source &= COW_RECORD_SECTOR_MASK;
+		logdisk_raw(&disk, &record);
+		logdisk_finish(&disk);
+		for (j = rnd(3); j; j--)
+			finish_with(16 + rnd(240), (u8)rnd(256));
+		logdisk_read(&disk, &pic, rnd(2) ? COW_CHECK_ALL : COW_CHECK_TAIL);
+		cow_picture_exit(&pic);
+		assert_int_equal(disk.writes, 0);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(header_and_back), TEST(record_and_back), TEST(known_checksum),
+		TEST(every_bit_of_a_header_counts), TEST(good), TEST(no_magic),
+		TEST(bad_header), TEST(versions_and_features), TEST(geometry),
+		TEST(no_tail), TEST(broken_chain), TEST(bad_records),
+		TEST(source_twice), TEST(overlaps), TEST(bad_void), TEST(bad_data),
+		TEST(dropped_data), TEST(io_errors), TEST(no_memory),
+		TEST(words_for_all), TEST(garbage),
+	};
+
+	return cmocka_run_group_tests_name("log", tests, NULL, NULL);
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Range sets against a plain array. */
+#include "unit.h"
+#include "dm-cow-ranges.h"
+
+enum { NR = 3000 };
+
+static u64 owner[NR];		/* start of the range + 1, or 0 */
+
+static u64 naive_piece(u64 block, u64 nr)
+{
+	u64 n = 1;
+
+	while (n < nr && owner[block + n] == owner[block])
+		n++;
+	return n;
+}
+
+static void check_order(const struct cow_ranges *set)
+{
+	const struct cow_range *range;
+	u64 count = 0, end = 0;
+
+	for (range = cow_ranges_first(set); range; range = cow_ranges_next(range)) {
+		assert_true(range->start >= end);
+		end = range->start + range->nr;
+		count++;
+	}
+	assert_int_equal(count, set->count);
+}
+
+static void random_operations(void **data)
+{
+	struct cow_ranges set;
+	unsigned int i;
+
+	(void)data;
+	assert_int_equal(cow_ranges_init(&set), 0);
+	for (i = 0; i < 20000; i++) {
+		u64 start = rnd(NR), nr = min(1 + rnd(12), (u64)NR - start), j, piece;
+		struct cow_range *range, *at;
+		bool taken = false;
+
+		piece = cow_ranges_piece(&set, start, nr, &range);
+		assert_int_equal(piece, naive_piece(start, nr));
+		assert_int_equal(!!range, !!owner[start]);
+		if (range) {
+			assert_int_equal(range->start + 1, owner[start]);
+			assert_int_equal(range->to, range->start * 7);
+		}
+		at = cow_ranges_at(&set, start);
+		for (j = start; j < NR && !owner[j]; j++)
+			;
+		assert_int_equal(at ? at->start + 1 : 0, j < NR ? owner[j] : 0);
+		if (rnd(8))
+			continue;
+		for (j = start; j < start + nr; j++)
+			taken |= !!owner[j];
+		assert_int_equal(cow_ranges_add(&set, start, nr, start * 7),
+				 taken ? -EEXIST : 0);
+		if (!taken)
+			for (j = start; j < start + nr; j++)
+				owner[j] = start + 1;
+	}
+	check_order(&set);
+	cow_ranges_exit(&set);
+}
+
+static void ascending_and_descending(void **data)
+{
+	struct cow_ranges set;
+	struct cow_range *range;
+	u64 i;
+
+	(void)data;
+	assert_int_equal(cow_ranges_init(&set), 0);
+	assert_null(cow_ranges_at(&set, 0));
+	for (i = 0; i < 20000; i++) {
+		assert_int_equal(cow_ranges_add(&set, 1000000 + 2 * i, 1, i), 0);
+		assert_int_equal(cow_ranges_add(&set, 999998 - 2 * i, 1, i), 0);
+	}
+	assert_int_equal(set.count, 40000);
+	check_order(&set);
+	assert_int_equal(cow_ranges_piece(&set, 1000001, 5, &range), 1);
+	assert_null(range);
+	assert_int_equal(cow_ranges_piece(&set, 2000000, 5, &range), 5);
+	assert_null(range);
+	cow_ranges_exit(&set);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_operations),
+		cmocka_unit_test(ascending_and_descending),
+	};
+
+	return cmocka_run_group_tests_name("ranges", tests, NULL, NULL);
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Going on with a log: what the first act must have said. */
+#include "unit.h"
+#include "dm-bow-proto.h"
+#include "logdisk.h"
+
+static struct logdisk disk;
+static struct cow cow;
+
+static int setup(void **data)
+{
+	(void)data;
+	logdisk_init(&disk);
+	return 0;
+}
+
+static int teardown(void **data)
+{
+	(void)data;
+	logdisk_exit(&disk);
+	return 0;
+}
+
+static int resume(void)
+{
+	struct cow_picture pic;
+	int r;
+
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_TAIL), COW_LOG_OK);
+	assert_int_equal(cow_init(&cow, disk.io.sectors, BS, &disk.io, NULL), 0);
+	r = bow_resume(&cow, &pic);
+	cow_picture_exit(&pic);
+	return r;
+}
+
+/* A tail whose @nr records were all cut, with or without a seal kept. */
+static void cut_page(u64 nr, bool seal)
+{
+	u64 i;
+
+	logdisk_extent(&disk, COW_RECORD_FREE, 160, 200);
+	logdisk_seal(&disk, 350);
+	for (i = 0; i < nr; i++)
+		logdisk_backup(&disk, 10 + i, 160 + i, 1, 10 + i);
+	disk.head.seal = seal ? 351 * BS : 0;
+	logdisk_finish(&disk);
+}
+
+/* Whatever the first act had room for, a second resume must not be misled. */
+static void voids_survive(void **data)
+{
+	u64 nr, i;
+	int seal;
+
+	for (seal = 0; seal < 2; seal++)
+		for (nr = COW_PAGE_RECORDS - 3; nr <= COW_PAGE_RECORDS; nr++) {
+			cut_page(nr, seal);
+			assert_int_equal(resume(), 0);
+			cow_exit(&cow);
+			assert_int_equal(resume(), 0);
+			for (i = 0; i < nr; i++) {
+				assert_int_equal(cow_map_get(&cow.map, 10 + i),
+						 COW_PROTECTED);
+				assert_int_not_equal(cow_map_get(&cow.map, 160 + i),
+						     COW_FREE);
+			}
+			cow_exit(&cow);
+			teardown(data);
+			setup(data);
+		}
+}
+
+static void map_of_a_resumed_log(void **data)
+{
+	(void)data;
+	logdisk_extent(&disk, COW_RECORD_RESERVE, 200, 10);
+	logdisk_extent(&disk, COW_RECORD_FREE, 100, 200);
+	logdisk_backup(&disk, 10, 100, 2, 100);
+	logdisk_backup(&disk, 101, 120, 1, 101);	/* a backup moved... */
+	logdisk_fill(&disk, 120, 1, 101 * 7 % 256 + 1);
+	logdisk_backup(&disk, 209, 130, 1, 130);	/* the reserve written to */
+	disk.head.seal = 150 * BS;
+	logdisk_finish(&disk);
+	logdisk_fill(&disk, 101, 1, 0);
+	assert_int_equal(resume(), 0);
+	assert_int_equal(cow_map_get(&cow.map, 0), COW_PROTECTED);
+	assert_int_equal(cow_map_get(&cow.map, 9), COW_PROTECTED);
+	assert_int_equal(cow_map_get(&cow.map, 10), COW_CHANGED);
+	assert_int_equal(cow_map_get(&cow.map, 11), COW_CHANGED);
+	assert_int_equal(cow_map_get(&cow.map, 100), COW_PROTECTED);
+	assert_int_equal(cow_map_get(&cow.map, 101), COW_CHANGED);
+	assert_int_equal(cow_map_get(&cow.map, 102), COW_LOOSE);
+	assert_int_equal(cow_map_get(&cow.map, 120), COW_PROTECTED);
+	assert_int_equal(cow_map_get(&cow.map, 150), COW_PROTECTED);
+	assert_int_equal(cow_map_get(&cow.map, 200), COW_PROTECTED);
+	assert_int_equal(cow_map_get(&cow.map, 204), COW_PROTECTED);
+	assert_int_equal(cow_map_get(&cow.map, 205), COW_FREE);
+	assert_int_equal(cow_map_get(&cow.map, 208), COW_FREE);
+	assert_int_equal(cow_map_get(&cow.map, 209), COW_CHANGED);
+	assert_int_equal(cow_map_get(&cow.map, 210), COW_LOOSE);
+	assert_int_equal(cow_map_get(&cow.map, SLOT1), COW_PROTECTED);
+	cow_exit(&cow);
+	/* Half of what was kept is kept again. */
+	assert_int_equal(resume(), 0);
+	assert_int_equal(cow_map_nr_free(&cow.map), 3);
+	cow_exit(&cow);
+}
+
+static void ended_logs_are_refused(void **data)
+{
+	(void)data;
+	disk.head.state = COW_LOG_COMMITTING;
+	logdisk_finish(&disk);
+	assert_int_equal(resume(), -EBUSY);
+	cow_exit(&cow);
+	disk.head.state = COW_LOG_RESTORING;
+	logdisk_finish(&disk);
+	assert_int_equal(resume(), -EBUSY);
+	cow_exit(&cow);
+	assert_int_equal(disk.writes, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(voids_survive), TEST(map_of_a_resumed_log),
+		TEST(ended_logs_are_refused),
+	};
+
+	return cmocka_run_group_tests_name("resume", tests, NULL, NULL);
+}
