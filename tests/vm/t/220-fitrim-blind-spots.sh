@@ -107,6 +107,8 @@ mount -t f2fs -o nodiscard /dev/mapper/x $mnt
 exits 0 bow trim x
 says 'only [0-9]+% of the free space'
 says 'mount -o nodiscard, then trim again'
+echo "the first segment that is not as mkfs left it" >$mnt/file
+sync -f $mnt
 umount $mnt
 mount -t f2fs -o nodiscard /dev/mapper/x $mnt
 exits 0 bow trim x
