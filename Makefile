@@ -39,7 +39,7 @@ export V
 
 KERNELS ?= 6.1 6.12
 TESTS ?=
-J ?= 1
+J ?= 2
 
 PREFIX ?= /usr
 DESTDIR ?=
