@@ -167,6 +167,7 @@ static void reset_run(struct cow *cow, const struct cow_picture *pic)
 	cow->full = false;
 	cow->low = false;
 	cow->stats.copied_blocks = pic->backup_sectors >> cow->geo.block_shift;
+	cow->stats.backup = cow->stats.copied_blocks;
 	cow->stats.changed = cow->stats.copied_blocks;
 	cow->stats.log_blocks = pic->nr_pages + 1 + pic->log.head.hidden_count +
 				!!pic->log.head.seal;

@@ -414,14 +414,13 @@ static void emit_info(struct bow *bow, char *result, unsigned int maxlen)
 	const struct cow *cow = &bow->dev.cow;
 	const struct cow_stats *stats = &cow->stats;
 	u64 nr_free = cow_map_nr_free(&cow->map);
-	u64 backup = stats->copied_blocks - min(stats->collisions, stats->copied_blocks);
 	u64 used = nr_free + stats->copied_blocks;
 	u64 loose = cow->nr_initial_free > used ? cow->nr_initial_free - used : 0;
 	unsigned int sz = 0;
 
 	DMEMIT("%s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %s %s",
 	       state_names[bow->state], cow->geo.block_sectors,
-	       cow->geo.nr_blocks, nr_free, backup, loose, stats->changed,
+	       cow->geo.nr_blocks, nr_free, stats->backup, loose, stats->changed,
 	       stats->log_blocks, stats->copies, stats->collisions, stats->groups,
 	       stats->flushes, on_full_names[cow->on_full], mode_name(cow));
 }

@@ -4,10 +4,14 @@
  */
 #include "dm-cow-alloc.h"
 
-#define WINDOW_BLOCKS 16384
+/*
+ * Filesystems fill a device from its start, so runs are taken from the top: the
+ * less of it a window covers, the later the filesystem claims what is in it.
+ */
+#define WINDOW_BLOCKS 1024
 
 /* Runs accepted at each level, in blocks. */
-static const u64 level_min[] = { 1024, 32, 1 };
+static const u64 level_min[] = { WINDOW_BLOCKS, 32, 1 };
 
 void cow_alloc_reset(struct cow_alloc *alloc, const struct cow_map *map)
 {

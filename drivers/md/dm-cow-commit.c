@@ -257,11 +257,14 @@ static void op_done(struct cow *cow, struct cow_group *group, struct cow_op *op)
 		void_op(cow, op);
 		fail_op_waiters(cow, group, op);
 	} else {
-		cow->stats.collisions += cow_count_was_free(cow, op->source, op->nr);
+		u64 ours = cow_count_was_free(cow, op->source, op->nr);
+
 		/* Pairs with cow_map_passes(): the flush is behind us. */
 		cow_map_set(&cow->map, op->source, op->nr, COW_CHANGED);
 		cow->stats.copies++;
 		cow->stats.copied_blocks += op->nr;
+		cow->stats.collisions += ours;
+		cow->stats.backup += op->nr - ours;
 		cow->stats.changed += op->nr;
 	}
 }

@@ -140,6 +140,7 @@ struct cow_env_ops {
 struct cow_stats {
 	u64 copies;
 	u64 copied_blocks;
+	u64 backup;		/* blocks of the checkpoint that are kept elsewhere */
 	u64 collisions;		/* blocks of ours claimed by the filesystem */
 	u64 changed;		/* blocks */
 	u64 log_blocks;
