@@ -142,8 +142,10 @@ static bool valid_hidden(const struct cow_head *head)
 		u64 source = head->hidden[i].source;
 
 		/* Block 0 first, the others behind it in order. */
-		if (i ? !valid_place(head, source) ||
-			source <= head->hidden[i - 1].source : source != 0)
+		if (!i && source)
+			return false;
+		if (i && (!valid_place(head, source) ||
+			  source <= head->hidden[i - 1].source))
 			return false;
 		if (!valid_place(head, head->hidden[i].live))
 			return false;

@@ -38,8 +38,8 @@ cp $W/old $W/new
 # Opening and probing a device costs reads: count what bowio alone does.
 cost "nothing" "0 0 0 0 0" bowio write -n 0 $D $W/new
 
-# To the middle of free space, where no backup comes.
-at=57344
+# To the lower half of free space, where no backup comes.
+at=40960
 cost "100 first writes of 4 KiB to free blocks" "0 0 100 800 0" \
 	bowio write -q -n 100 -s 4096 -r $at+800 -g 10 $D $W/new
 cost "100 more to the same" "0 0 100 800 0" \
