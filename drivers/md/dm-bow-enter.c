@@ -190,7 +190,7 @@ static u64 find_reserve(const struct cow *cow, u64 want, u64 *start)
 static void add_reserve(struct cow *cow)
 {
 	u64 want = min_t(u64, cow_map_nr_free(&cow->map) / RESERVE_SHARE, RESERVE_MAX);
-	u64 start, nr;
+	u64 nr, start = 0;
 	struct cow_record record = { .kind = COW_RECORD_RESERVE };
 
 	if (!want)
@@ -264,17 +264,8 @@ static u64 blocks_needed(const struct cow *cow)
 /* Block 0 may carry our header already: put the filesystem's blocks back. */
 static int undo(struct cow *cow, void *block0)
 {
-	const struct cow_head *head = &cow->log.head;
-	u32 sectors = cow->geo.block_sectors;
-	int r = 0;
-	u32 i;
+	int r = cow_put_back_hidden(&cow->log, &cow->geo, cow->io, cow->buf);
 
-	for (i = 1; i < head->hidden_count && !r; i++) {
-		r = cow_read(cow->io, head->hidden[i].live, cow->buf, sectors);
-		if (!r)
-			r = cow_write(cow->io, head->hidden[i].source, cow->buf,
-				      sectors);
-	}
 	return r ? r : cow_write_block0(cow->io, &cow->geo, block0);
 }
 

@@ -39,11 +39,6 @@ static u64 void_dest(const struct cow *cow, const struct cow_record *record)
 	return cow_sector_to_block(&cow->geo, record->dest);
 }
 
-static u64 void_blocks(const struct cow *cow, const struct cow_record *record)
-{
-	return (record->sectors + cow->geo.block_sectors - 1) >> cow->geo.block_shift;
-}
-
 static void set_void_dests(struct cow *cow, const struct cow_picture *pic,
 			   enum cow_state state)
 {
@@ -51,7 +46,7 @@ static void set_void_dests(struct cow *cow, const struct cow_picture *pic,
 
 	for (i = 0; i < pic->nr_voids; i++)
 		cow_map_set(&cow->map, void_dest(cow, &pic->voids[i]),
-			    void_blocks(cow, &pic->voids[i]), state);
+			    cow_blocks_of(&cow->geo, pic->voids[i].sectors), state);
 }
 
 static void build_map(struct cow *cow, const struct cow_picture *pic)
@@ -86,14 +81,8 @@ static void queue_voids(struct cow *cow, const struct cow_picture *pic)
 {
 	u32 i;
 
-	for (i = 0; i < pic->nr_voids; i++) {
-		struct cow_record record = pic->voids[i];
-
-		record.kind = COW_RECORD_VOID;
-		record.sectors = 0;
-		record.crc = 0;
-		cow->voids[i] = record;
-	}
+	for (i = 0; i < pic->nr_voids; i++)
+		cow->voids[i] = cow_void_of(&pic->voids[i]);
 	cow->nr_voids = pic->nr_voids;
 	cow->stats.voids = pic->nr_voids;
 }

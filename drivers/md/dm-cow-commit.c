@@ -236,11 +236,8 @@ static void void_op(struct cow *cow, const struct cow_op *op)
 {
 	struct cow_record record = op_record(cow, op);
 
-	record.kind = COW_RECORD_VOID;
-	record.sectors = 0;
-	record.crc = 0;
 	if (cow->nr_voids < COW_PAGE_RECORDS)
-		cow->voids[cow->nr_voids++] = record;
+		cow->voids[cow->nr_voids++] = cow_void_of(&record);
 	else
 		fail_log(cow);
 	cow->stats.voids++;

@@ -26,8 +26,8 @@ int cow_write_block0(struct cow_io *io, const struct cow_geometry *geo,
 EXPORT_SYMBOL_GPL(cow_write_block0);
 
 /* Block 0's entry comes first in the table; it is put back last, elsewhere. */
-static int put_back_hidden(struct cow_log *log, const struct cow_geometry *geo,
-			   struct cow_io *io, void *buf)
+int cow_put_back_hidden(struct cow_log *log, const struct cow_geometry *geo,
+			struct cow_io *io, void *buf)
 {
 	int r = 0;
 	u32 i;
@@ -46,6 +46,7 @@ static int put_back_hidden(struct cow_log *log, const struct cow_geometry *geo,
 		r = cow_flush(io);
 	return r;
 }
+EXPORT_SYMBOL_GPL(cow_put_back_hidden);
 
 int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
 	       struct cow_io *io)
@@ -60,7 +61,7 @@ int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
 	if (!r && log->head.state != COW_LOG_COMMITTING)
 		r = cow_log_mark(log, io, COW_LOG_COMMITTING);
 	if (!r)
-		r = put_back_hidden(log, geo, io, buf);
+		r = cow_put_back_hidden(log, geo, io, buf);
 	if (!r)
 		r = cow_read(io, log->head.hidden[0].live, buf, geo->block_sectors);
 	if (!r)

@@ -26,6 +26,13 @@ int cow_restore(struct cow_picture *pic,
 		void (*progress)(void *data, u64 done), void *data);
 
 /*
+ * Copy the live contents of the hidden blocks but block 0 to where they belong,
+ * through @buf of one block. Durable when it returns 0. May sleep.
+ */
+int cow_put_back_hidden(struct cow_log *log, const struct cow_geometry *geo,
+			struct cow_io *io, void *buf);
+
+/*
  * Write block 0 so that its first sectors, where a log header may be, come
  * last. Two flushes inside.
  */

@@ -78,8 +78,6 @@ static u32 room_left(struct cow *cow)
 		cow->log.head.seal = cow_block_to_sector(&cow->geo,
 							 cow_take_block(cow));
 	room = cow_log_room(&cow->log);
-	if (!room)
-		return 0;
 	return room > used ? room - used : 0;
 }
 

@@ -58,6 +58,12 @@ static inline u64 cow_sector_to_block(const struct cow_geometry *geo, u64 sector
 	return sector >> geo->block_shift;
 }
 
+/* Blocks that @sectors reach into, from the start of a block on. */
+static inline u64 cow_blocks_of(const struct cow_geometry *geo, u64 sectors)
+{
+	return (sectors + geo->block_sectors - 1) >> geo->block_shift;
+}
+
 /* Sectors in @nr blocks from @block on: less at the end of the device. */
 u32 cow_run_sectors(const struct cow_geometry *geo, u64 block, u64 nr);
 
@@ -91,6 +97,16 @@ struct cow_record {
 	u32 sectors;
 	u32 crc;
 };
+
+/* The record that cancels @backup. */
+static inline struct cow_record cow_void_of(const struct cow_record *backup)
+{
+	return (struct cow_record) {
+		.kind = COW_RECORD_VOID,
+		.source = backup->source,
+		.dest = backup->dest,
+	};
+}
 
 struct cow_record cow_record_decode(const struct cow_disk_record *disk);
 

@@ -204,7 +204,7 @@ static enum cow_log_error data_matches(struct cow_picture *pic, u64 sector,
 	u32 left = sectors;
 
 	while (left) {
-		u64 nr = (left + pic->geo.block_sectors - 1) >> pic->geo.block_shift;
+		u64 nr = cow_blocks_of(&pic->geo, left);
 		u64 at = block;
 		u64 piece = follow ? final_piece(pic, block, nr, &at) : nr;
 		u32 part = piece_sectors(pic, piece, left);
@@ -242,16 +242,14 @@ static bool whole_run(const struct cow_picture *pic, u64 sector, u64 sectors)
 static bool record_valid(const struct cow_picture *pic,
 			 const struct cow_record *record)
 {
-	u64 block_sectors = pic->geo.block_sectors;
-
 	switch (record->kind) {
 	case COW_RECORD_BACKUP:
 		return record->sectors <= COW_MAX_RUN_SECTORS && record->dest &&
 		       whole_run(pic, record->source, record->sectors) &&
 		       aligned(pic, record->dest) &&
 		       inside(pic, record->dest,
-			      (record->sectors + block_sectors - 1) &
-			      ~(block_sectors - 1));
+			      to_sector(pic, cow_blocks_of(&pic->geo,
+							   record->sectors)));
 	case COW_RECORD_RESERVE:
 		if (!record->dest)
 			return true;
@@ -266,20 +264,13 @@ static bool record_valid(const struct cow_picture *pic,
 	return false;
 }
 
-static u64 record_blocks(const struct cow_picture *pic,
-			 const struct cow_record *record)
-{
-	return (record->sectors + pic->geo.block_sectors - 1) >>
-	       pic->geo.block_shift;
-}
-
 /* Lead every block of the source to where its contents are now. */
 static enum cow_log_error record_moves(struct cow_picture *pic,
 				       const struct cow_record *record)
 {
 	u64 source = to_block(pic, record->source);
 	u64 dest = to_block(pic, record->dest);
-	u64 left = record_blocks(pic, record);
+	u64 left = cow_blocks_of(&pic->geo, record->sectors);
 
 	while (left) {
 		u64 at, piece = final_piece(pic, dest, left, &at);
@@ -377,7 +368,7 @@ static enum cow_log_error read_backup(struct cow_picture *pic,
 	if (!acted_upon)
 		return COW_LOG_OK;
 	error = range_error(cow_ranges_add(&pic->born, to_block(pic, record->dest),
-					   record_blocks(pic, record), 0),
+					   cow_blocks_of(&pic->geo, record->sectors), 0),
 			    COW_LOG_OVERLAP);
 	if (error)
 		return error;
@@ -624,7 +615,7 @@ static int check_apart(void *data, u64 __always_unused from, u64 to, u32 sectors
 {
 	struct cow_picture *pic = data;
 	struct cow_range *range;
-	u64 nr = (sectors + pic->geo.block_sectors - 1) >> pic->geo.block_shift;
+	u64 nr = cow_blocks_of(&pic->geo, sectors);
 
 	if (cow_ranges_piece(&pic->ours, to_block(pic, to), nr, &range) < nr || range)
 		return -EEXIST;

@@ -142,9 +142,18 @@ bool cow_was_free(const struct cow *cow, u64 block)
 
 u64 cow_count_was_free(const struct cow *cow, u64 block, u64 nr)
 {
+	const struct cow_extent *end = cow->freemap + cow->nr_freemap;
+	const struct cow_extent *extent = freemap_at(cow, block);
 	u64 count = 0;
 
-	for (; nr; nr--)
-		count += cow_was_free(cow, block++);
+	if (!extent)
+		extent = cow->freemap;
+	for (; extent < end && extent->start < block + nr; extent++) {
+		u64 from = max(extent->start, block);
+		u64 to = min(extent->start + extent->nr, block + nr);
+
+		if (from < to)
+			count += to - from;
+	}
 	return count;
 }
