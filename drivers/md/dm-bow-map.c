@@ -141,6 +141,8 @@ static void redirect(struct bow *bow, struct bio *bio, struct bow_hidden *hidden
 {
 	bio_set_dev(bio, bow->dev.bdev);
 	bio->bi_iter.bi_sector += hidden->live - hidden->source;
+	/* The worker may wait for it, and must not depend on somebody polling. */
+	bio->bi_opf &= ~REQ_POLLED;
 }
 
 static int map_hidden(struct bow *bow, struct bio *bio, int index)

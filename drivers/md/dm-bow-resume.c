@@ -203,8 +203,10 @@ void bow_reclaim(struct cow *cow, unsigned long *discarded)
 		}
 		if (*word >> (block % BITS_PER_LONG) & 1)
 			cow_map_replace(&cow->map, block, 1, COW_LOOSE, COW_FREE);
-		if (block % BITS_PER_LONG == BITS_PER_LONG - 1)
+		if (block % BITS_PER_LONG == BITS_PER_LONG - 1) {
 			*word = 0;
+			cond_resched();
+		}
 	}
 	discarded[(cow->geo.nr_blocks - 1) / BITS_PER_LONG] = 0;
 	cow_alloc_reset(&cow->alloc, &cow->map);

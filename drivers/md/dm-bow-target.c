@@ -156,7 +156,6 @@ static struct bow *bow_new(struct dm_target *ti, struct bow_target *bt)
 static int alloc_discarded(struct bow *bow)
 {
 	u64 longs = DIV_ROUND_UP_ULL(bow->dev.cow.geo.nr_blocks, BITS_PER_LONG);
-
 	unsigned long *bits;
 
 	if (bow->discarded)
@@ -164,8 +163,12 @@ static int alloc_discarded(struct bow *bow)
 	bits = vzalloc(longs * sizeof(long));
 	if (!bits)
 		return -ENOMEM;
-	/* The map of a live table may look at it at once. */
-	smp_store_release(&bow->discarded, bits);
+	/*
+	 * The map of a live table may look at it at once, and another table of
+	 * the same device may be under construction: the first one wins.
+	 */
+	if (cmpxchg(&bow->discarded, NULL, bits))
+		vfree(bits);
 	return 0;
 }
 
@@ -175,6 +178,10 @@ static int share_bow(struct dm_target *ti, struct bow_target *bt,
 	if (dev->ops != &bow_dev_ops || dev->md != dm_table_get_md(ti->table)) {
 		ti->error = "Device is in use by another target of this kind";
 		return -EBUSY;
+	}
+	if (dev->cow.geo.sectors != ti->len) {
+		ti->error = "The size of the device cannot be changed by a reload";
+		return -EINVAL;
 	}
 	if (dev->cow.geo.block_sectors != bt->block_sectors) {
 		ti->error = "block_size cannot be changed by a reload";

@@ -111,10 +111,12 @@ static void page_end_io(struct bio *bio)
 	if (bio->bi_status)
 		WRITE_ONCE(dev->page_error, blk_status_to_errno(bio->bi_status));
 	bio_uninit(bio);
+	rcu_read_lock();	/* cow_dev_exit() waits for us */
 	/* Orders the error before the count that makes the worker look. */
 	smp_mb__before_atomic();
 	atomic_inc(&dev->pages_done);
 	cow_dev_kick(dev);
+	rcu_read_unlock();
 }
 
 void cow_bio_page_write(struct cow *cow, unsigned int index,
@@ -140,10 +142,12 @@ static void flush_end_io(struct bio *bio)
 
 	WRITE_ONCE(dev->flush_error, blk_status_to_errno(bio->bi_status));
 	bio_uninit(bio);
+	rcu_read_lock();
 	/* As in page_end_io(). */
 	smp_mb__before_atomic();
 	atomic_inc(&dev->flushes_done);
 	cow_dev_kick(dev);
+	rcu_read_unlock();
 }
 
 void cow_bio_flush(struct cow *cow)

@@ -142,6 +142,12 @@ int cow_copier_init(struct cow_dev *dev)
 	return 0;
 }
 
+void cow_copier_flush(struct cow_dev *dev)
+{
+	if (dev->copier.wq)
+		flush_workqueue(dev->copier.wq);
+}
+
 void cow_copier_exit(struct cow_dev *dev)
 {
 	struct cow_copier *copier = &dev->copier;
@@ -183,8 +189,10 @@ static void write_end_io(struct bio *bio)
 
 	copy->write_error = blk_status_to_errno(bio->bi_status);
 	bio_uninit(bio);
+	rcu_read_lock();	/* cow_dev_exit() waits for us */
 	llist_add(&copy->write_done, &dev->write_done);
 	cow_dev_kick(dev);
+	rcu_read_unlock();
 }
 
 static u32 checksum(const struct copy_op *copy)

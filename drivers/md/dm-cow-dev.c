@@ -189,6 +189,13 @@ EXPORT_SYMBOL_GPL(cow_dev_init);
 
 void cow_dev_exit(struct cow_dev *dev)
 {
+	/*
+	 * All I/O has ended, but who reported the end of the last one may still
+	 * be about to wake the worker: read_work() or a completion, the latter
+	 * in a read section of RCU.
+	 */
+	cow_copier_flush(dev);
+	synchronize_rcu();
 	if (dev->wq)
 		destroy_workqueue(dev->wq);
 	cow_copier_exit(dev);

@@ -100,6 +100,8 @@ void cow_registry_put(struct cow_dev *dev);
 
 /* dm-cow-copy.c */
 int cow_copier_init(struct cow_dev *dev);
+/* Until no work of the copier runs; nothing may be in flight. */
+void cow_copier_flush(struct cow_dev *dev);
 void cow_copier_exit(struct cow_dev *dev);
 struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr);
 void cow_copy_free(struct cow_op *op);

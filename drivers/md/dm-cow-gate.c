@@ -303,8 +303,9 @@ bool cow_gate_turn(struct cow *cow)
 		struct cow_waiter *waiter =
 			list_first_entry(&cow->deferred, struct cow_waiter, node);
 
+		/* Voids that fill the page: the group that records them may begin. */
 		if (!gate_write(cow, waiter))
-			break;
+			return changed || (cow->voids_first && !cow->inflight);
 		changed = true;
 	}
 	return changed;

@@ -19,8 +19,7 @@ static int header_failed(struct cow *cow, int r)
 {
 	if (!r)
 		return 0;
-	cow->failed = true;
-	cow->env->event(cow, COW_EVENT_FAILED);
+	cow_log_failed(cow);
 	return r;
 }
 
@@ -88,7 +87,8 @@ int cow_move_place(struct cow *cow, u64 block)
 	if (r) {
 		if (to && !cow->failed)
 			cow_map_set(&cow->map, to, 1, COW_FREE);
-		return r;
+		/* A device below that is full is not us being out of blocks. */
+		return to || cow->failed ? -EIO : r;
 	}
 	cow->stats.collisions++;
 	/* It was free at the checkpoint and never a source: no backup needed. */

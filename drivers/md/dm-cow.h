@@ -244,6 +244,9 @@ bool cow_gate_turn(struct cow *cow);
 bool cow_commit_turn(struct cow *cow);
 void cow_commit_init(struct cow *cow);
 
+/* The log cannot be written any more: tell everybody, end what waits for space. */
+void cow_log_failed(struct cow *cow);
+
 /* dm-cow-move.c: free the place at @block for the filesystem. */
 int cow_move_place(struct cow *cow, u64 block);
 

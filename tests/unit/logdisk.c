@@ -47,7 +47,7 @@ static int mem_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors
 
 static int mem_flush(struct cow_io *io)
 {
-	return to_disk(io)->fail_flush ? -EIO : 0;
+	return to_disk(io)->flush_error;
 }
 
 static const struct cow_io_ops mem_ops = {

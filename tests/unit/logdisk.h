@@ -15,7 +15,7 @@ struct logdisk {
 	struct cow_io io;
 	u8 *mem;
 	u64 fail_read;		/* sector that cannot be read, or ~0 */
-	bool fail_flush;
+	int flush_error;	/* what a flush returns */
 	u64 writes;
 	struct cow_head head;
 	struct cow_disk_page page;

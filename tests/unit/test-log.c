@@ -381,7 +381,7 @@ static void io_errors(void **data)
 		expect(COW_LOG_IO);
 	}
 	disk.fail_read = ~0ULL;
-	disk.fail_flush = true;
+	disk.flush_error = -EIO;
 	expect(COW_LOG_IO);
 }
 

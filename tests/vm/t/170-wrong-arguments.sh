@@ -73,6 +73,20 @@ refused "Device is in use by another target of this kind" "$T"
 ! dmsetup reload bow --table "$T 2 block_size 65536" 2>/dev/null || die "block_size changed"
 dmesg | grep -q "block_size cannot be changed by a reload" || die "no word of block_size"
 ok "a second one on the same device"
+dmsetup remove bow
+
+# The device below grows: the state map does not, so the table must not either.
+dmsetup create grown --table "0 32768 linear $disk 0"
+load /dev/mapper/grown
+dmsetup reload grown --table "0 $len linear $disk 0"
+dmsetup suspend grown
+dmsetup resume grown
+! dmsetup reload bow --table "0 $len bow /dev/mapper/grown" 2>/dev/null || die "grew by a reload"
+dmesg | grep -q "The size of the device cannot be changed by a reload" || die "no word of the size"
+dmsetup remove bow
+dmsetup remove grown
+load "$disk"
+ok "a device that grows"
 
 # ---- messages ------------------------------------------------------------------
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The gate, one turn at a time: whatever a write waits for must be under way when
+ * the turn ends, since nobody calls again before something has happened.
+ */
+#include "unit.h"
+#include "dm-bow-proto.h"
+#include "logdisk.h"
+
+static struct logdisk disk;
+static struct cow cow;
+static struct cow_op op;
+static unsigned int pages, flushes, released, started;
+static int released_with;
+
+static struct cow_op *op_alloc(struct cow *c, u32 nr)
+{
+	(void)c;
+	(void)nr;
+	return &op;
+}
+
+static void op_free(struct cow_op *o)
+{
+	(void)o;
+}
+
+static void op_start(struct cow_op *o)
+{
+	(void)o;
+	started++;
+}
+
+static void page_write(struct cow *c, unsigned int index,
+		       const struct cow_page_write *write)
+{
+	(void)c;
+	(void)index;
+	(void)write;
+	pages++;
+}
+
+static void flush(struct cow *c)
+{
+	(void)c;
+	flushes++;
+}
+
+static void release(struct cow *c, struct cow_waiter *waiter, int error)
+{
+	(void)c;
+	(void)waiter;
+	released++;
+	released_with = error;
+}
+
+static void event(struct cow *c, enum cow_event what)
+{
+	(void)c;
+	(void)what;
+}
+
+static const struct cow_env_ops env = {
+	.op_alloc = op_alloc,
+	.op_free = op_free,
+	.op_start = op_start,
+	.page_write = page_write,
+	.flush = flush,
+	.release = release,
+	.event = event,
+};
+
+/* A log that was resumed: 40 blocks FREE, the rest of the free map LOOSE. */
+static int setup(void **data)
+{
+	struct cow_picture pic;
+
+	(void)data;
+	pages = flushes = released = started = 0;
+	logdisk_init(&disk);
+	logdisk_extent(&disk, COW_RECORD_FREE, 160, 200);
+	disk.head.seal = 350 * BS;
+	logdisk_finish(&disk);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_TAIL), COW_LOG_OK);
+	assert_int_equal(cow_init(&cow, disk.io.sectors, BS, &disk.io, &env), 0);
+	assert_int_equal(bow_resume(&cow, &pic), 0);
+	cow_picture_exit(&pic);
+	cow_map_set(&cow.map, 200, 40, COW_FREE);
+	cow_alloc_reset(&cow.alloc, &cow.map);
+	return 0;
+}
+
+static int teardown(void **data)
+{
+	(void)data;
+	cow_exit(&cow);
+	logdisk_exit(&disk);
+	return 0;
+}
+
+/* The page has room for what must be cancelled and for nothing else. */
+static void voids_alone_are_a_group(void **data)
+{
+	struct cow_waiter waiter = { .first = 20, .last = 20 };
+
+	(void)data;
+	cow.log.head.record_count = COW_PAGE_RECORDS - 1;
+	cow.voids[cow.nr_voids++] = (struct cow_record) {
+		.kind = COW_RECORD_VOID, .source = 10 * BS, .dest = 160 * BS,
+	};
+	cow_write_arrived(&cow, &waiter);
+	cow_turn(&cow);
+	assert_int_equal(pages, 1);
+	/* Meanwhile the copy is made, for the next group and the next page. */
+	assert_int_equal(started, 1);
+	cow_page_written(&cow, 0);
+	cow_turn(&cow);
+	assert_int_equal(flushes, 1);
+}
+
+/* A write held for want of space ends when no space can come any more. */
+static void held_writes_end_with_the_log(void **data)
+{
+	struct cow_waiter waiter = { .first = 20, .last = 20 };
+
+	(void)data;
+	cow.on_full = COW_FULL_HOLD;
+	cow.holding = true;
+	cow_map_replace(&cow.map, 0, BLOCKS, COW_FREE, COW_LOOSE);
+	cow_write_arrived(&cow, &waiter);
+	cow_turn(&cow);
+	assert_int_equal(released, 0);
+	cow_log_failed(&cow);
+	cow_turn(&cow);
+	assert_int_equal(released, 1);
+	assert_int_equal(released_with, -EIO);
+}
+
+/* What the device below says of its own space is an I/O error to us. */
+static void full_below_is_not_full_here(void **data)
+{
+	struct cow_waiter waiter = { .first = 350, .last = 350 };
+
+	(void)data;
+	cow.on_full = COW_FULL_HOLD;
+	cow.holding = true;
+	disk.flush_error = -ENOSPC;
+	cow_write_arrived(&cow, &waiter);
+	cow_turn(&cow);
+	assert_true(cow.failed);
+	assert_false(cow.full);
+	assert_int_equal(released, 1);
+	assert_int_equal(released_with, -EIO);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(voids_alone_are_a_group), TEST(held_writes_end_with_the_log),
+		TEST(full_below_is_not_full_here),
+	};
+
+	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
+}
