@@ -26,6 +26,14 @@ static size_t bytes(const struct disk *disk)
 	return disk->io.sectors * SECTOR;
 }
 
+#define DIRTY_WORDS(sectors) DIV_ROUND_UP(sectors, BITS_PER_LONG)
+
+void disk_changed(struct disk *disk, u64 sector, u32 nr)
+{
+	for (; nr; nr--, sector++)
+		disk->dirty[sector / BITS_PER_LONG] |= 1UL << (sector % BITS_PER_LONG);
+}
+
 void disk_init(struct disk *disk, u64 sectors, u32 atomic, struct rng *rng)
 {
 	memset(disk, 0, sizeof(*disk));
@@ -35,6 +43,8 @@ void disk_init(struct disk *disk, u64 sectors, u32 atomic, struct rng *rng)
 	disk->rng = rng;
 	disk->stable = model_alloc(bytes(disk));
 	disk->view = model_alloc(bytes(disk));
+	disk->dirty = model_alloc(DIRTY_WORDS(sectors) * sizeof(*disk->dirty));
+	disk_changed(disk, 0, (u32)sectors);
 	disk->cut_at = ~0ULL;
 }
 
@@ -73,6 +83,7 @@ void disk_exit(struct disk *disk)
 	free(disk->open.w);
 	free(disk->stable);
 	free(disk->view);
+	free(disk->dirty);
 }
 
 static struct dwrite *dwrite_new(u64 sector, u32 nr, const void *data)
@@ -89,9 +100,34 @@ static struct dwrite *dwrite_new(u64 sector, u32 nr, const void *data)
 	return w;
 }
 
-void disk_clone(struct disk *clone, const struct disk *disk, struct rng *rng)
+static void copy_sector(struct disk *to, const struct disk *from, u64 sector)
 {
-	disk_init(clone, disk->io.sectors, disk->io.atomic_sectors, rng);
+	size_t at = sector * SECTOR;
+
+	memcpy(to->stable + at, from->stable + at, SECTOR);
+	memcpy(to->view + at, from->stable + at, SECTOR);
+}
+
+/* Copying all of it each time would take most of the explorer's time. */
+void disk_copy_stable(struct disk *to, struct disk *from)
+{
+	u64 word, sector;
+
+	for (word = 0; word < DIRTY_WORDS(to->io.sectors); word++) {
+		unsigned long bits = to->dirty[word] | from->dirty[word];
+
+		for (; bits; bits &= bits - 1) {
+			sector = word * BITS_PER_LONG + (u64)__builtin_ctzl(bits);
+			copy_sector(to, from, sector);
+		}
+		to->dirty[word] = 0;
+		from->dirty[word] = 0;
+	}
+	dlist_clear(&to->done);
+	dlist_clear(&to->open);
+	to->dead = false;
+	to->cut_at = ~0ULL;
+	to->errors = 0;
 }
 
 static void check_bounds(struct disk *disk, u64 sector, u32 nr)
@@ -101,8 +137,10 @@ static void check_bounds(struct disk *disk, u64 sector, u32 nr)
 		     (unsigned long long)sector, nr);
 }
 
-static void apply(u8 *image, const struct dwrite *w)
+/* @image is one of @disk's two. */
+static void apply(struct disk *disk, u8 *image, const struct dwrite *w)
 {
+	disk_changed(disk, w->sector, w->nr);
 	memcpy(image + w->sector * SECTOR, w->data, w->nr * SECTOR);
 }
 
@@ -125,7 +163,7 @@ void disk_complete(struct disk *disk, struct dwrite *w)
 	w->order = ++disk->order;
 	dlist_del(&disk->open, w);
 	dlist_add(&disk->done, w);
-	apply(disk->view, w);
+	apply(disk, disk->view, w);
 }
 
 /* A part of it, as if that had been written alone. */
@@ -137,7 +175,7 @@ static void keep_sector(struct disk *disk, const struct dwrite *w, u32 i, u32 nr
 		part->live = w->live + i;
 	part->order = ++disk->order;
 	dlist_add(&disk->done, part);
-	apply(disk->view, part);
+	apply(disk, disk->view, part);
 }
 
 static void complete_part(struct disk *disk, struct dwrite *w)
@@ -165,7 +203,7 @@ void disk_flush_upto(struct disk *disk, u64 order)
 	while (nr < disk->done.nr && disk->done.w[nr]->order <= order)
 		nr++;
 	for (i = 0; i < nr; i++) {
-		apply(disk->stable, disk->done.w[i]);
+		apply(disk, disk->stable, disk->done.w[i]);
 		if (disk->live)
 			live_durable(disk->live, disk->done.w[i]);
 		free(disk->done.w[i]);
@@ -181,7 +219,8 @@ bool disk_error(struct disk *disk, enum error_kind kind)
 {
 	if (!disk->errors || !(disk->error_kinds & kind) || rnd(disk->rng, 1000) >= disk->errors)
 		return false;
-	stats.errors++;
+	stats.errors[__builtin_ctz(kind)]++;
+	disk->failures++;
 	if (disk->sim)
 		disk->sim->errors_seen = true;
 	return true;
@@ -189,11 +228,12 @@ bool disk_error(struct disk *disk, enum error_kind kind)
 
 static void happened(struct disk *disk)
 {
-	stats.events++;
 	if (!disk->sim)
 		return;
+	stats.events++;
+	disk->sim->sync_step++;
 	judge_event(disk->sim);
-	machine_background(disk->sim);
+	user_background(disk->sim);
 }
 
 /* Does the power go right here? */
@@ -267,7 +307,20 @@ u32 disk_pending(const struct disk *disk)
 	return disk->done.nr + disk->open.nr;
 }
 
-static void tear(struct disk *disk, const struct dwrite *w, u8 *out)
+const struct dwrite *disk_pending_write(const struct disk *disk, u32 index)
+{
+	return index < disk->done.nr ? disk->done.w[index] :
+				       disk->open.w[index - disk->done.nr];
+}
+
+static void keep_part(struct disk *into, const struct dwrite *w, u32 i, u32 nr)
+{
+	disk_changed(into, w->sector + i, nr);
+	memcpy(into->stable + (w->sector + i) * SECTOR, w->data + i * SECTOR,
+	       nr * SECTOR);
+}
+
+static void tear(struct disk *disk, const struct dwrite *w, struct disk *into)
 {
 	u32 style = rnd(disk->rng, 3), cut = rnd(disk->rng, w->nr + 1), i, nr;
 
@@ -278,46 +331,66 @@ static void tear(struct disk *disk, const struct dwrite *w, u8 *out)
 
 		nr = min(disk->io.atomic_sectors, w->nr - i);
 		if (keep)
-			memcpy(out + (w->sector + i) * SECTOR,
-			       w->data + i * SECTOR, nr * SECTOR);
+			keep_part(into, w, i, nr);
 	}
 }
 
-static void cut_list(struct disk *disk, const struct dlist *list,
-		     enum cut_style style, u32 mask, u32 percent, u8 *out)
+/* One write of many torn at a given place, so that each place has its turn. */
+static void tear_at(const struct cut *cut, const struct dwrite *w,
+		    struct disk *into)
+{
+	stats.torn++;
+	if (cut->upper)
+		keep_part(into, w, cut->at, w->nr - cut->at);
+	else
+		keep_part(into, w, 0, cut->at);
+}
+
+static void cut_write(struct disk *disk, const struct dwrite *w, u32 index,
+		      const struct cut *cut, u32 percent, struct disk *into)
+{
+	if (cut->style == CUT_MASK) {
+		if (cut->mask >> index & 1)
+			apply(into, into->stable, w);
+	} else if (cut->style == CUT_TEAR && cut->index == index) {
+		tear_at(cut, w, into);
+	} else if (w->nr > disk->io.atomic_sectors && chance(disk->rng, 30)) {
+		tear(disk, w, into);
+	} else if (chance(disk->rng, percent)) {
+		apply(into, into->stable, w);
+	}
+}
+
+/* What differs from what is stable was written to since, and is on a list. */
+static void view_stable(struct disk *disk, const struct disk *pending)
 {
 	u32 i;
 
-	for (i = 0; i < list->nr; i++) {
-		if (style == CUT_MASK) {
-			if (mask >> i & 1)
-				apply(out, list->w[i]);
-		} else if (list->w[i]->nr > disk->io.atomic_sectors &&
-			   chance(disk->rng, 30)) {
-			tear(disk, list->w[i], out);
-		} else if (chance(disk->rng, percent)) {
-			apply(out, list->w[i]);
-		}
+	for (i = 0; i < disk_pending(pending); i++) {
+		const struct dwrite *w = disk_pending_write(pending, i);
+		size_t at = w->sector * SECTOR;
+
+		memcpy(disk->view + at, disk->stable + at, w->nr * SECTOR);
 	}
 }
 
-void disk_cut(struct disk *disk, enum cut_style style, u32 mask, u8 *image)
+void disk_cut(struct disk *disk, const struct cut *cut, struct disk *into)
 {
 	static const u32 percents[] = { 5, 20, 50, 50, 80, 95 };
 	u32 percent = percents[rnd(disk->rng, ARRAY_SIZE(percents))];
+	u32 i;
 
-	if (image != disk->stable)
-		memcpy(image, disk->stable, bytes(disk));
-	cut_list(disk, &disk->done, style, mask, percent, image);
-	cut_list(disk, &disk->open, style,
-		 disk->done.nr < 32 ? mask >> disk->done.nr : 0, percent, image);
+	for (i = 0; i < disk_pending(disk); i++)
+		cut_write(disk, disk_pending_write(disk, i), i, cut, percent, into);
+	if (into != disk)
+		view_stable(into, disk);
 }
 
 void disk_power_on(struct disk *disk)
 {
+	view_stable(disk, disk);
 	dlist_clear(&disk->done);
 	dlist_clear(&disk->open);
-	memcpy(disk->view, disk->stable, bytes(disk));
 	disk->dead = false;
 	disk->cut_at = ~0ULL;
 }

@@ -68,7 +68,7 @@ static void check_end(struct sim *sim, const struct live *live,
 		fail("there is still a log");
 	cow_picture_exit(&pic);
 	if (commit) {
-		live_check(live, disk->view, &nowhere, NULL, "after a commit");
+		live_check(live, disk->view, &nowhere, NULL, true, "after a commit");
 		stats.offline_commits++;
 	} else {
 		check_restored(sim, disk->view);
@@ -78,28 +78,109 @@ static void check_end(struct sim *sim, const struct live *live,
 /* The power comes back, or was never gone. */
 static void revive(struct disk *disk)
 {
+	static const struct cut cut = { .style = CUT_RANDOM };
+
 	if (chance(disk->rng, 25)) {
 		disk_crash_without_cut(disk);
 		return;
 	}
-	disk_cut(disk, CUT_RANDOM, 0, disk->stable);
+	disk_cut(disk, &cut, disk);
 	disk_power_on(disk);
 	stats.crash_states++;
 }
 
-/* A cut in the middle of a resume must not hurt either. */
-static void try_resume(struct sim *sim, struct disk *disk, struct cow_picture *pic)
+/* ---- ending a checkpoint ------------------------------------------------- */
+
+#define ANYWHERE (~0ULL)
+
+/* What is done with what a cut has left. */
+struct plan {
+	bool commit;
+	bool resume;		/* first, and then one of the others */
+	u64 cut_at;		/* the first action is cut after so many steps */
+	bool was_cut;
+	u32 cuts;		/* later ones, how often */
+};
+
+struct finish {
+	struct sim *sim;
+	const struct live *live;
+	struct disk *disk;
+	struct plan *plan;
+	u32 sure;		/* the state that can not be lost any more */
+	u64 start;		/* of the action that is under way */
+	u64 failures;
+};
+
+enum action {
+	RESTORE,
+	COMMIT,
+	RESUME,
+};
+
+static void set_cut(struct finish *f, u32 steps)
+{
+	struct plan *plan = f->plan;
+
+	f->start = f->disk->ios;
+	f->failures = f->disk->failures;
+	if (plan->cut_at != ANYWHERE)
+		f->disk->cut_at = f->start + plan->cut_at;
+	else if (plan->cuts)
+		f->disk->cut_at = f->start + rnd(f->disk->rng, steps);
+}
+
+static bool had_error(struct finish *f)
+{
+	if (f->disk->failures == f->failures)
+		return false;
+	stats.finish_errors++;
+	f->disk->errors = 0;
+	return true;
+}
+
+/* An action did not get through: was it meant to? */
+static void interrupted(struct finish *f, u32 state, enum action action, int r)
+{
+	static const char * const names[] = { "restore", "commit", "resume" };
+	u64 *cuts[] = { &stats.restore_cuts, &stats.commit_cuts, &stats.resume_cuts };
+	struct disk *disk = f->disk;
+
+	disk->cut_at = ~0ULL;
+	if (disk->dead) {
+		++*cuts[action];
+		point_note(point_finish(state, action, disk->ios - f->start,
+					disk_pending(disk)));
+		if (f->plan->cut_at != ANYWHERE)
+			f->plan->was_cut = true;
+		else
+			f->plan->cuts--;
+		f->plan->cut_at = ANYWHERE;
+		revive(disk);
+	} else if (!had_error(f)) {
+		fail("%s: %d", names[action], r);
+	} else if (chance(disk->rng, 50)) {
+		revive(disk);
+	}
+}
+
+/* A resume may come between, and be cut as well. */
+static void try_resume(struct finish *f, struct cow_picture *pic)
 {
 	static struct cow cow;
+	struct sim *sim = f->sim;
 	int r;
 
-	if (cow_init(&cow, sim->sectors, sim->block_sectors, &disk->io, NULL))
+	if (cow_init(&cow, sim->sectors, sim->block_sectors, &f->disk->io, NULL))
 		fail("out of memory");
-	disk->cut_at = disk->ios + rnd(disk->rng, 5);
+	set_cut(f, 5);
 	r = bow_resume(&cow, pic);
-	if (r && !disk->dead)
-		fail("resume: %d", r);
-	revive(disk);
+	if (r)
+		interrupted(f, COW_LOG_CHECKPOINT, RESUME, r);
+	else
+		revive(f->disk);
+	f->disk->cut_at = ~0ULL;
+	f->plan->cut_at = ANYWHERE;
 	cow_exit(&cow);
 }
 
@@ -117,73 +198,104 @@ static void check_refused(struct sim *sim, struct disk *disk,
 	stats.busy_refused++;
 }
 
-/*
- * Go on until the log is gone. @cuts: how often the power goes meanwhile.
- */
-static bool finish(struct sim *sim, const struct live *live, struct disk *disk,
-		   bool commit, u32 cuts)
+static void check_between(struct finish *f, struct cow_picture *pic)
 {
-	u32 sure = 0;		/* the state that can not be lost any more */
+	u32 state = pic->log.head.state;
+	struct redirect redirect;
 
-	for (;;) {
-		struct cow_picture pic;
-		struct redirect redirect;
-		enum cow_log_error error = read_log(disk, &pic, COW_CHECK_ALL);
-		u32 state = pic.log.head.state;
-		u64 flushes;
-		int r;
-
-		if (error == COW_LOG_NO_MAGIC) {
-			cow_picture_exit(&pic);
-			break;
-		}
-		if (error)
-			refused(&pic, commit ? "commit was cut" : "restore was cut");
-		if (sure && state != sure)
-			fail("state %u after it was %u", state, sure);
-		if (state == COW_LOG_RESTORING && commit)
-			fail("restoring, yet nobody restored");
-		if (state == COW_LOG_COMMITTING)
-			commit = true;
-		redirect_set(&redirect, &pic.log.head);
-		if (state != COW_LOG_RESTORING)
-			live_check(live, disk->view, &redirect, NULL,
-				   "restore or commit was cut");
-		if (state != COW_LOG_CHECKPOINT && chance(disk->rng, 5))
-			check_refused(sim, disk, &pic);
-		if (state == COW_LOG_CHECKPOINT && cuts && chance(disk->rng, 10)) {
-			try_resume(sim, disk, &pic);
-			cow_picture_exit(&pic);
-			cuts--;
-			continue;
-		}
-		if (cuts)
-			disk->cut_at = disk->ios +
-				rnd(disk->rng, 12 + 2 * (commit ? 0 : pic.nr_backups));
-		flushes = disk->flushes;
-		r = commit ? cow_commit(&pic.log, &pic.geo, &disk->io) :
-			     cow_restore(&pic, NULL, NULL);
-		cow_picture_exit(&pic);
-		if (disk->flushes > flushes)
-			sure = commit ? COW_LOG_COMMITTING : COW_LOG_RESTORING;
-		if (!r) {
-			/* It said that all is done: then all is durable. */
-			disk_power_on(disk);
-			break;
-		}
-		if (!disk->dead)
-			fail("%s: %d", commit ? "commit" : "restore", r);
-		cuts--;
-		if (commit)
-			stats.commit_cuts++;
-		else
-			stats.restore_cuts++;
-		revive(disk);
-	}
-	disk->cut_at = ~0ULL;
-	check_end(sim, live, disk, commit);
-	return !commit;
+	if (f->sure && state != f->sure)
+		fail("state %u after it was %u", state, f->sure);
+	if (state == COW_LOG_RESTORING && f->plan->commit)
+		fail("restoring, yet nobody restored");
+	if (state == COW_LOG_COMMITTING)
+		f->plan->commit = true;
+	redirect_set(&redirect, &pic->log.head);
+	if (state != COW_LOG_RESTORING)
+		live_check(f->live, f->disk->view, &redirect, NULL,
+			   false, "restore or commit was cut");
+	if (state != COW_LOG_CHECKPOINT && chance(f->disk->rng, 5))
+		check_refused(f->sim, f->disk, pic);
 }
+
+/* True when the log is gone. */
+static bool try_end(struct finish *f, struct cow_picture *pic)
+{
+	bool commit = f->plan->commit;
+	u32 state = pic->log.head.state;
+	u64 flushes = f->disk->flushes;
+	int r;
+
+	set_cut(f, 12 + 2 * (commit ? 0 : (u32)pic->nr_backups));
+	r = commit ? cow_commit(&pic->log, &pic->geo, &f->disk->io) :
+		     cow_restore(pic, NULL, NULL);
+	if (f->disk->flushes > flushes)
+		f->sure = commit ? COW_LOG_COMMITTING : COW_LOG_RESTORING;
+	if (r) {
+		interrupted(f, state, commit ? COMMIT : RESTORE, r);
+		return false;
+	}
+	/* It said that all is done: then all is durable. */
+	disk_power_on(f->disk);
+	return true;
+}
+
+static bool finish_step(struct finish *f)
+{
+	struct cow_picture pic;
+	enum cow_log_error error;
+	bool gone = false;
+
+	f->failures = f->disk->failures;
+	error = read_log(f->disk, &pic, COW_CHECK_ALL);
+	if (error == COW_LOG_NO_MAGIC) {
+		gone = true;
+	} else if (error != COW_LOG_IO || !had_error(f)) {
+		if (error)
+			refused(&pic, f->plan->commit ? "commit was cut" :
+							"restore was cut");
+		check_between(f, &pic);
+		if (pic.log.head.state == COW_LOG_CHECKPOINT && f->plan->resume) {
+			f->plan->resume = false;
+			try_resume(f, &pic);
+		} else {
+			gone = try_end(f, &pic);
+		}
+	}
+	cow_picture_exit(&pic);
+	return gone;
+}
+
+/* Go on until the log is gone; true if the checkpoint is back. */
+static bool finish(struct sim *sim, const struct live *live, struct disk *disk,
+		   struct plan *plan)
+{
+	struct finish f = { sim, live, disk, plan, 0, 0, 0 };
+
+	while (!finish_step(&f))
+		;
+	disk->cut_at = ~0ULL;
+	disk->errors = 0;
+	check_end(sim, live, disk, plan->commit);
+	return !plan->commit;
+}
+
+static struct plan random_plan(struct rng *rng, struct disk *disk)
+{
+	struct plan plan = {
+		.commit = chance(rng, 10),
+		.cut_at = ANYWHERE,
+		.cuts = chance(rng, 50) ? 0 : 1 + rnd(rng, 3),
+	};
+
+	plan.resume = plan.cuts && chance(rng, 20);
+	if (chance(rng, 4)) {
+		disk->errors = 20 + rnd(rng, 300);
+		disk->error_kinds = ERROR_SYNC;
+	}
+	return plan;
+}
+
+/* ---- one cut ------------------------------------------------------------- */
 
 static void check_state(struct sim *sim, u32 state)
 {
@@ -198,39 +310,42 @@ static void check_state(struct sim *sim, u32 state)
 		fail("a commit has been forgotten");
 }
 
-static void judge_log(struct sim *sim, struct cow_picture *pic)
+static void judge_log(struct sim *sim, struct cow_picture *pic,
+		      struct plan *plan)
 {
-	struct rng *rng = &sim->judge_rng;
 	struct redirect redirect;
-	bool commit = chance(rng, 10);
+	struct plan random;
 
 	check_state(sim, pic->log.head.state);
 	stats.dropped_tails += pic->dropped_tail;
 	stats.pending_voids += !!pic->nr_voids;
 	redirect_set(&redirect, &pic->log.head);
-	live_check(&sim->live, clone.view, &redirect, &sim->disk, "after a cut");
-	cow_picture_exit(pic);
+	live_check(&sim->live, clone.view, &redirect, &sim->disk, false, "after a cut");
 	live_copy(&want, &sim->live);
 	live_rebase(&want, clone.view, &redirect);
-	finish(sim, &want, &clone, commit, chance(rng, 50) ? 0 : 1 + rnd(rng, 3));
+	if (!plan) {
+		random = random_plan(&sim->judge_rng, &clone);
+		plan = &random;
+	}
+	finish(sim, &want, &clone, plan);
 }
 
-/* @rng: of the choices that the cut makes. */
-static void judge_cut(struct sim *sim, enum cut_style style, u32 mask,
-		      struct rng *rng)
+/* @rng: of the choices that the cut makes. @plan: NULL for any. */
+static void judge_cut(struct sim *sim, const struct cut *cut, struct rng *rng,
+		      struct plan *plan)
 {
 	static const struct redirect nowhere;
 	struct cow_picture pic;
 	enum cow_log_error error;
 
-	stats.crash_states++;
+	disk_copy_stable(&clone, &sim->disk);
 	sim->disk.rng = rng;
-	disk_cut(&sim->disk, style, mask, clone.stable);
+	disk_cut(&sim->disk, cut, &clone);
 	sim->disk.rng = &sim->rng;
-	disk_power_on(&clone);
 	error = read_log(&clone, &pic, COW_CHECK_ALL);
 	if (!error) {
-		judge_log(sim, &pic);
+		judge_log(sim, &pic, plan);
+		cow_picture_exit(&pic);
 		return;
 	}
 	if (error != COW_LOG_NO_MAGIC)
@@ -239,50 +354,184 @@ static void judge_cut(struct sim *sim, enum cut_style style, u32 mask,
 	if (sim->phase == PHASE_ACTIVE)
 		fail("the log is gone");
 	live_check(&sim->live, clone.view, &nowhere, &sim->disk,
-		   "after a cut, without a log");
+		   false, "after a cut, without a log");
+}
+
+/* ---- which cuts ---------------------------------------------------------- */
+
+/* What is judged here depends on nothing that was judged before. */
+static void begin(struct sim *sim)
+{
+	sim->judging = true;
+	sim->judge_rng.state = sim->seed ^ ++sim->judged << 40;
+	rng_next(&sim->judge_rng);
+}
+
+static void judge_any(struct sim *sim, struct rng *rng)
+{
+	static const struct cut cut = { .style = CUT_RANDOM };
+
+	stats.crash_states++;
+	judge_cut(sim, &cut, rng, NULL);
+}
+
+static void judge_subsets(struct sim *sim)
+{
+	struct cut cut = { .style = CUT_MASK };
+	u32 nr = 1U << disk_pending(&sim->disk);
+
+	for (cut.mask = 0; cut.mask < nr; cut.mask++) {
+		stats.crash_states++;
+		judge_cut(sim, &cut, &sim->judge_rng, NULL);
+	}
+}
+
+static void judge_samples(struct sim *sim)
+{
+	u32 i, pending = disk_pending(&sim->disk);
+
+	if (pending < 10 && 1U << pending <= sim->samples) {
+		judge_subsets(sim);
+		return;
+	}
+	for (i = 0; i < sim->samples; i++)
+		judge_any(sim, &sim->judge_rng);
 }
 
 void judge_real_cut(struct sim *sim)
 {
+	static const struct cut cut = { .style = CUT_RANDOM };
 	struct rng again = sim->rng;
 
-	sim->judging = true;
-	judge_cut(sim, CUT_RANDOM, 0, &again);
+	begin(sim);
+	judge_any(sim, &again);
 	sim->judging = false;
-	disk_cut(&sim->disk, CUT_RANDOM, 0, sim->disk.stable);
+	disk_cut(&sim->disk, &cut, &sim->disk);
 	disk_power_on(&sim->disk);
 }
 
-void judge_now(struct sim *sim, u32 samples)
+void judge_now(struct sim *sim)
 {
-	u32 i, pending = disk_pending(&sim->disk);
-
 	if (sim->judging)
 		return;
-	sim->judging = true;
-	if (pending < 10 && 1U << pending <= samples)
-		for (i = 0; i < 1U << pending; i++)
-			judge_cut(sim, CUT_MASK, i, &sim->judge_rng);
-	else
-		for (i = 0; i < samples; i++)
-			judge_cut(sim, CUT_RANDOM, 0, &sim->judge_rng);
+	begin(sim);
+	judge_samples(sim);
 	sim->judging = false;
 }
 
+/* Pages and short blocks: torn at each place, one side kept, then the other. */
+static void judge_tears(struct sim *sim)
+{
+	struct cut cut = { .style = CUT_TEAR };
+	u32 atomic = sim->disk.io.atomic_sectors;
+
+	for (cut.index = 0; cut.index < disk_pending(&sim->disk); cut.index++) {
+		u32 nr = disk_pending_write(&sim->disk, cut.index)->nr;
+
+		if (nr > COW_PAGE_SECTORS)
+			continue;
+		for (cut.at = atomic; cut.at < nr; cut.at += atomic)
+			for (cut.upper = 0;; cut.upper = 1) {
+				stats.tear_states++;
+				stats.crash_states++;
+				judge_cut(sim, &cut, &sim->judge_rng, NULL);
+				if (cut.upper)
+					break;
+			}
+	}
+}
+
+/* One state; whatever is done with it is cut at one I/O after the other. */
+static void judge_sweep(struct sim *sim)
+{
+	static const struct cut cut = { .style = CUT_RANDOM };
+	struct rng same = { rng_next(&sim->judge_rng) };
+	u32 action = rnd(&sim->judge_rng, 3);
+	u64 at;
+
+	for (at = 0;; at++) {
+		struct plan plan = {
+			.commit = action == COMMIT,
+			.resume = action == RESUME,
+			.cut_at = at,
+		};
+		struct rng rng = same;
+
+		judge_cut(sim, &cut, &rng, &plan);
+		if (!plan.was_cut)
+			break;
+		stats.sweep_cuts++;
+	}
+	stats.crash_states++;
+	stats.sweeps += !!at;
+}
+
+static u64 exhaustive_states;
+static bool judging_all;
+
+static bool affordable(const struct sim *sim)
+{
+	if (disk_pending(&sim->disk) > MAX_EXHAUSTIVE)
+		return false;
+	if (exhaustive || exhaustive_share >= 100)
+		return true;
+	return exhaustive_states < stats.crash_states * exhaustive_share / 100;
+}
+
+bool judge_is_exhaustive(void)
+{
+	return judging_all;
+}
+
+static void judge_all(struct sim *sim)
+{
+	u64 before = stats.crash_states;
+
+	judging_all = true;
+	judge_subsets(sim);
+	stats.subset_states += 1ULL << disk_pending(&sim->disk);
+	judge_tears(sim);
+	judge_sweep(sim);
+	judging_all = false;
+	exhaustive_states += stats.crash_states - before;
+}
+
+/* Something has happened on the disk: cut the power here, now and then. */
 void judge_event(struct sim *sim)
 {
-	if (!sim->disk.dead && chance(&sim->judge_rng, sim->judge_percent))
-		judge_now(sim, sim->samples);
+	u64 point;
+
+	if (sim->disk.dead || sim->judging)
+		return;
+	begin(sim);
+	point = point_now(sim);
+	/* Without a log there is nothing to find out but what a disk does. */
+	if (sim->phase != PHASE_PLAIN && (point_note(point) || exhaustive) &&
+	    affordable(sim)) {
+		judge_all(sim);
+		point_tried(point);
+	} else if (chance(&sim->judge_rng, sim->phase == PHASE_PLAIN ?
+			  sim->judge_percent / 4 : sim->judge_percent)) {
+		judge_samples(sim);
+	}
+	sim->judging = false;
 }
+
+/* ---- the simulated disk itself ------------------------------------------- */
 
 bool judge_finish_disk(struct sim *sim, bool commit)
 {
-	bool back = false;
-	struct rng *rng = &sim->rng;
+	struct plan plan = {
+		.commit = commit,
+		.cut_at = ANYWHERE,
+		.cuts = rnd(&sim->rng, 3),
+		.resume = chance(&sim->rng, 10),
+	};
+	u32 errors = sim->disk.errors;
 	struct redirect redirect;
 	struct cow_picture pic;
 	enum cow_log_error error;
-	u32 errors = sim->disk.errors;
+	bool back = false;
 
 	sim->disk.sim = NULL;
 	sim->disk.errors = 0;
@@ -295,10 +544,10 @@ bool judge_finish_disk(struct sim *sim, bool commit)
 		redirect_set(&redirect, &pic.log.head);
 	}
 	cow_picture_exit(&pic);
-	live_check(&sim->live, sim->disk.view, &redirect, NULL, "offline");
+	live_check(&sim->live, sim->disk.view, &redirect, NULL, true, "offline");
 	live_rebase(&sim->live, sim->disk.view, &redirect);
 	if (!error)
-		back = finish(sim, &sim->live, &sim->disk, commit, rnd(rng, 3));
+		back = finish(sim, &sim->live, &sim->disk, &plan);
 	sim->disk.sim = sim;
 	sim->disk.errors = errors;
 	return back;

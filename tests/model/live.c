@@ -31,9 +31,22 @@ bool sector_tag(const u8 *sector, u64 *tag)
 	return last == word(*tag, WORDS - 1);
 }
 
+static bool sector_is(const u8 *sector, u64 tag)
+{
+	u64 words[WORDS], wrong = 0;
+	unsigned int i;
+
+	memcpy(words, sector, SECTOR);
+	for (i = 0; i < WORDS; i++)
+		wrong |= words[i] ^ word(tag, i);
+	return !wrong;
+}
+
 void redirect_set(struct redirect *redirect, const struct cow_head *head)
 {
 	redirect->nr = head->hidden_count;
+	redirect->end = !redirect->nr ? 0 : head->block_sectors +
+			head->hidden[redirect->nr - 1].source;
 	redirect->block_sectors = head->block_sectors;
 	memcpy(redirect->hidden, head->hidden, sizeof(redirect->hidden));
 }
@@ -42,6 +55,8 @@ u64 redirect_sector(const struct redirect *redirect, u64 sector)
 {
 	u32 i;
 
+	if (sector >= redirect->end)
+		return sector;
 	for (i = 0; i < redirect->nr; i++) {
 		u64 source = redirect->hidden[i].source;
 
@@ -104,7 +119,7 @@ static bool among(const struct dlist *list, u64 sector, const u8 *data)
 
 void live_check(const struct live *live, const u8 *image,
 		const struct redirect *redirect, const struct disk *disk,
-		const char *when)
+		bool whole, const char *when)
 {
 	u64 sector, tag;
 
@@ -115,7 +130,7 @@ void live_check(const struct live *live, const u8 *image,
 
 		if (!live->known[sector])
 			continue;
-		ours = sector_tag(data, &tag);
+		ours = sector_tag(data, &tag) && (!whole || sector_is(data, tag));
 		if (ours && tag == live->tag[sector])
 			continue;
 		if (disk && (among(&disk->done, sector, data) ||

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The surroundings of the core: its asynchronous operations, carried out in
- * random order, and a filesystem that writes to whatever it likes.
+ * random order.
  */
 #include "model.h"
 
@@ -15,7 +15,7 @@ static struct sim *to_sim(struct cow *cow)
 	return container_of(cow, struct sim, cow);
 }
 
-static struct task *add_task(struct sim *sim, enum task_kind kind)
+struct task *machine_add_task(struct sim *sim, enum task_kind kind)
 {
 	struct task *task = &sim->tasks[sim->nr_tasks++];
 
@@ -33,64 +33,11 @@ void machine_redirect(const struct sim *sim, struct redirect *redirect)
 		redirect_set(redirect, &sim->cow.log.head);
 }
 
-/* ---- writes -------------------------------------------------------------- */
-
-static void drop_writer(struct sim *sim, struct uwrite *uw)
-{
-	struct uwrite **at = &sim->writers;
-
-	while (*at != uw)
-		at = &(*at)->next;
-	*at = uw->next;
-	sim->nr_writers--;
-	free(uw);
-}
-
-static void send_write(struct sim *sim, struct uwrite *uw)
-{
-	struct redirect redirect;
-	u8 *data = malloc(uw->nr * SECTOR);
-	struct task *task;
-	u64 at;
-	u32 i;
-
-	if (sim->disk.dead) {
-		free(data);
-		drop_writer(sim, uw);
-		return;
-	}
-	machine_redirect(sim, &redirect);
-	at = redirect_sector(&redirect, uw->sector);
-	for (i = 0; i < uw->nr; i++)
-		fill_sector(data + i * SECTOR, uw->tag ? uw->tag + i : 0);
-	TRACE("  user write %llu+%u goes to %llu, tag %llx",
-	      (unsigned long long)uw->sector, uw->nr, (unsigned long long)at,
-	      (unsigned long long)uw->tag);
-	task = add_task(sim, TASK_USER);
-	task->uw = uw;
-	task->dw = disk_issue(&sim->disk, at, uw->nr, data, uw->sector);
-	free(data);
-	judge_event(sim);
-}
-
-static void end_write(struct sim *sim, struct uwrite *uw, int error)
-{
-	TRACE("  user write %llu+%u fails: %d", (unsigned long long)uw->sector,
-	      uw->nr, error);
-	drop_writer(sim, uw);
-}
-
 static void release(struct cow *cow, struct cow_waiter *waiter, int error)
 {
 	struct sim *sim = to_sim(cow);
-	struct uwrite *uw = container_of(waiter, struct uwrite, waiter);
 
-	uw->arrived = false;
-	if (!error) {
-		send_write(sim, uw);
-		return;
-	}
-	if (!sim->disk.dead && error != -ENOSPC && !sim->errors_seen &&
+	if (error && error != -ENOSPC && !sim->disk.dead && !sim->errors_seen &&
 	    !sim->suspended)
 		fail("a write ends with %d though the disk is sound", error);
 	if (error == -ENOSPC) {
@@ -100,198 +47,7 @@ static void release(struct cow *cow, struct cow_waiter *waiter, int error)
 			fail("no space, yet %llu blocks are free",
 			     (unsigned long long)cow_map_nr_free(&cow->map));
 	}
-	end_write(sim, uw, error);
-}
-
-static bool passes(struct sim *sim, u64 first, u64 nr)
-{
-	struct cow_map *map = &sim->cow.map;
-
-	if (cow_map_passes(map, first, nr))
-		return true;
-	cow_map_replace(map, first, nr, COW_FREE, COW_LOOSE);
-	return cow_map_passes(map, first, nr);
-}
-
-static int hidden_index(const struct sim *sim, u64 block)
-{
-	const struct cow_head *head = &sim->cow.log.head;
-	u32 i;
-
-	if (!sim->engine || sim->cow.passing)
-		return -1;
-	for (i = 0; i < head->hidden_count; i++)
-		if (cow_sector_to_block(&sim->cow.geo, head->hidden[i].source) == block)
-			return (int)i;
-	return -1;
-}
-
-/* What the target's map function does with a write. */
-static void map_write(struct sim *sim, struct uwrite *uw, bool worker)
-{
-	struct cow_waiter *waiter = &uw->waiter;
-
-	uw->hidden = hidden_index(sim, waiter->first);
-	if (uw->hidden >= 0) {
-		stats.hidden_writes++;
-		if (sim->lost[uw->hidden])
-			end_write(sim, uw, -EIO);
-		else if (!sim->held[uw->hidden])
-			send_write(sim, uw);
-		return;
-	}
-	if (!sim->engine) {
-		cow_map_replace(&sim->cow.map, waiter->first,
-				waiter->last + 1 - waiter->first, COW_FREE,
-				COW_PROTECTED);
-		send_write(sim, uw);
-	} else if (passes(sim, waiter->first, waiter->last + 1 - waiter->first)) {
-		send_write(sim, uw);
-	} else if (worker) {
-		uw->arrived = true;
-		cow_write_arrived(&sim->cow, waiter);
-		cow_turn(&sim->cow);
-	}
-}
-
-/* A block that somebody could be interested in. */
-static u64 choose_block(struct sim *sim)
-{
-	const struct cow_head *head = &sim->cow.log.head;
-	struct rng *rng = &sim->rng;
-	u64 block = rnd(rng, sim->nr_blocks), i;
-
-	if (!sim->engine)
-		return block;
-	switch (rnd(rng, 16)) {
-	case 0:
-		return head->slot1 / sim->block_sectors;
-	case 1:
-		return head->seal ? head->seal / sim->block_sectors : block;
-	case 2:
-		return head->prev_place / sim->block_sectors;
-	case 3:
-		return head->hidden[rnd(rng, max(1U, head->hidden_count))].live /
-		       sim->block_sectors;
-	case 4:
-	case 5:
-	case 6:
-		for (i = 0; i < sim->nr_blocks; i++, block++)
-			if (sim->role[block % sim->nr_blocks])
-				return block % sim->nr_blocks;
-		break;
-	case 7:
-		return head->hidden[rnd(rng, max(1U, head->hidden_count))].source /
-		       sim->block_sectors;
-	case 8:
-		return sim->nr_blocks - 1;
-	case 9:
-		i = cow_map_next(&sim->cow.map, block, sim->nr_blocks, COW_FREE);
-		return i < sim->nr_blocks ? i : block;
-	case 10:
-		return sim->hot;
-	}
-	return sim->hot = block % sim->nr_blocks;
-}
-
-static bool collides(const struct sim *sim, u64 sector, u32 nr)
-{
-	const struct uwrite *uw;
-
-	for (uw = sim->writers; uw; uw = uw->next)
-		if (sector < uw->sector + uw->nr && uw->sector < sector + nr)
-			return true;
-	return false;
-}
-
-/* Hidden blocks are written to alone: the target splits there. */
-static u64 split(const struct sim *sim, u64 sector, u64 end)
-{
-	u64 block = sector / sim->block_sectors, last = (end - 1) / sim->block_sectors;
-	u64 at;
-
-	if (hidden_index(sim, block) >= 0)
-		return min(end, (block + 1) * sim->block_sectors);
-	for (at = block + 1; at <= last; at++)
-		if (hidden_index(sim, at) >= 0)
-			return at * sim->block_sectors;
-	return end;
-}
-
-static struct uwrite *new_write(struct sim *sim)
-{
-	struct rng *rng = &sim->rng;
-	u32 atomic = sim->disk.io.atomic_sectors;
-	u64 sector, end, blocks;
-	struct uwrite *uw;
-
-	sector = choose_block(sim) * sim->block_sectors;
-	blocks = chance(rng, 70) ? 1 : 1 + rnd(rng, chance(rng, 80) ? 4 : 20);
-	end = min(sim->sectors, sector + blocks * sim->block_sectors);
-	if (chance(rng, 50)) {	/* not whole blocks */
-		sector += rnd(rng, end - sector) / atomic * atomic;
-		end = sector + max(atomic, (1 + rnd(rng, end - sector)) / atomic * atomic);
-	}
-	end = min(end, sim->sectors);
-	end = split(sim, sector, end);
-	if (collides(sim, sector, (u32)(end - sector)))
-		return NULL;
-	uw = model_alloc(sizeof(*uw));
-	uw->sector = sector;
-	uw->nr = (u32)(end - sector);
-	uw->tag = chance(rng, 25) ? 0 : chance(rng, 15) ? 1 + rnd(rng, 3) :
-		  rng_next(rng) >> 16 << 8;
-	uw->waiter.first = sector / sim->block_sectors;
-	uw->waiter.last = (end - 1) / sim->block_sectors;
-	uw->next = sim->writers;
-	sim->writers = uw;
-	sim->nr_writers++;
-	return uw;
-}
-
-static void user_write(struct sim *sim, bool worker)
-{
-	struct uwrite *uw;
-
-	if (sim->ops_left)
-		sim->ops_left--;
-	if (sim->nr_writers >= sim->max_writers)
-		return;
-	uw = new_write(sim);
-	if (!uw)
-		return;
-	TRACE("user write %llu+%u (blocks %llu-%llu)",
-	      (unsigned long long)uw->sector, uw->nr,
-	      (unsigned long long)uw->waiter.first,
-	      (unsigned long long)uw->waiter.last);
-	uw->arrived = false;
-	map_write(sim, uw, worker);
-}
-
-/* Writes that nobody has in hand yet: held back, or left to the worker. */
-static struct uwrite *parked(struct sim *sim)
-{
-	struct uwrite *uw;
-	u32 i;
-
-	for (uw = sim->writers; uw; uw = uw->next) {
-		if (uw->arrived || (uw->hidden >= 0 && sim->held[uw->hidden]))
-			continue;
-		for (i = 0; i < sim->nr_tasks; i++)
-			if (sim->tasks[i].uw == uw)
-				break;
-		if (i == sim->nr_tasks)
-			return uw;
-	}
-	return NULL;
-}
-
-static void unpark(struct sim *sim)
-{
-	struct uwrite *uw;
-
-	while ((uw = parked(sim)) != NULL)
-		map_write(sim, uw, true);
+	user_released(sim, container_of(waiter, struct uwrite, waiter), error);
 }
 
 /* ---- asynchronous operations of the core --------------------------------- */
@@ -323,22 +79,58 @@ static void op_free(struct cow_op *op)
 	free(mop);
 }
 
-static void note_roles(struct sim *sim, const struct cow_op *op)
+/* Does the copy leave a part of this backup's run where it is? */
+static bool splits_run(const struct sim *sim, const struct cow_op *op, u64 block)
 {
+	u64 at, end = op->source + op->nr;
+
+	for (at = sim->run_start[block]; at < sim->nr_blocks; at++) {
+		if (sim->role[at] != ROLE_BACKUP ||
+		    sim->run_start[at] != sim->run_start[block])
+			break;
+		if (at < op->source || at >= end)
+			return true;
+	}
+	return false;
+}
+
+static void note_moved(struct sim *sim, const struct cow_op *op)
+{
+	bool run = false, part = false;
 	u64 i;
-	bool run = false;
 
 	for (i = op->source; i < op->source + op->nr; i++) {
 		stats.moves_backup += sim->role[i] == ROLE_BACKUP;
 		stats.moves_page += sim->role[i] == ROLE_PAGE;
-		run |= sim->role[i] == ROLE_BACKUP;
-		sim->role[i] = ROLE_NONE;
+		if (sim->role[i] != ROLE_BACKUP)
+			continue;
+		run = true;
+		part |= splits_run(sim, op, i);
 	}
 	stats.moves_run += run && op->nr > 1;
-	if (op->source + op->nr == sim->nr_blocks && sim->sectors % sim->block_sectors)
-		stats.short_blocks++;
-	for (i = op->dest; i < op->dest + op->nr; i++)
+	stats.moves_part += part;
+}
+
+static void note_roles(struct sim *sim, const struct cow_op *op)
+{
+	u64 i;
+
+	note_moved(sim, op);
+	for (i = op->source; i < op->source + op->nr; i++)
+		sim->role[i] = ROLE_NONE;
+	for (i = op->dest; i < op->dest + op->nr; i++) {
 		sim->role[i] = ROLE_BACKUP;
+		sim->run_start[i] = (u32)op->dest;
+	}
+}
+
+static void count_copy(const struct sim *sim, const struct cow_op *op)
+{
+	stats.copies++;
+	stats.copies_run += op->nr > 1;
+	stats.copies_behind += !!sim->cow.inflight;
+	stats.copies_short += op->source + op->nr == sim->nr_blocks &&
+			      sim->sectors % sim->block_sectors;
 }
 
 static void op_start(struct cow_op *op)
@@ -358,7 +150,8 @@ static void op_start(struct cow_op *op)
 			fail("copy to block %llu, which was not free",
 			     (unsigned long long)i);
 	note_roles(sim, op);
-	add_task(sim, TASK_READ)->op = op;
+	count_copy(sim, op);
+	machine_add_task(sim, TASK_READ)->op = op;
 }
 
 static void page_write(struct cow *cow, unsigned int index,
@@ -376,7 +169,7 @@ static void page_write(struct cow *cow, unsigned int index,
 		sim->role[write->sector / sim->block_sectors] = ROLE_PAGE;
 		stats.rollovers++;
 	}
-	task = add_task(sim, TASK_PAGE);
+	task = machine_add_task(sim, TASK_PAGE);
 	task->page = write->page;
 	task->dw = disk_issue(&sim->disk, write->sector, COW_PAGE_SECTORS,
 			      write->page, NO_LIVE);
@@ -388,30 +181,7 @@ static void flush(struct cow *cow)
 	struct sim *sim = to_sim(cow);
 
 	TRACE("  flush issued");
-	add_task(sim, TASK_FLUSH)->order = sim->disk.order;
-}
-
-static void finish_user(struct sim *sim, u32 index)
-{
-	struct task task = sim->tasks[index];
-
-	sim->tasks[index] = sim->tasks[--sim->nr_tasks];
-	TRACE("user write %llu+%u done", (unsigned long long)task.uw->sector,
-	      task.uw->nr);
-	disk_complete(&sim->disk, task.dw);
-	drop_writer(sim, task.uw);
-}
-
-static void drain_hidden(struct sim *sim, u32 index)
-{
-	u32 i = 0;
-
-	while (i < sim->nr_tasks)
-		if (sim->tasks[i].kind == TASK_USER &&
-		    sim->tasks[i].uw->hidden == (int)index)
-			finish_user(sim, i);
-		else
-			i++;
+	machine_add_task(sim, TASK_FLUSH)->order = sim->disk.order;
 }
 
 static void hide_hold(struct cow *cow, u32 index)
@@ -419,7 +189,7 @@ static void hide_hold(struct cow *cow, u32 index)
 	struct sim *sim = to_sim(cow);
 
 	TRACE("  hold hidden %u", index);
-	drain_hidden(sim, index);
+	user_drain_hidden(sim, index);
 	sim->held[index] = true;
 	stats.moves_live++;
 }
@@ -467,7 +237,7 @@ static void commit_run(struct cow *cow, struct cow_exclusive *self)
 		return;
 	TRACE("live commit");
 	for (i = 0; i < cow->log.head.hidden_count; i++) {
-		drain_hidden(sim, i);
+		user_drain_hidden(sim, i);
 		sim->held[i] = true;
 	}
 	sim->phase = PHASE_COMMITTING;
@@ -476,6 +246,7 @@ static void commit_run(struct cow *cow, struct cow_exclusive *self)
 	TRACE("live commit: %d", r);
 	memset(sim->held, 0, sizeof(sim->held));
 	if (r) {
+		stats.commit_errors++;
 		sim->intent_flushes = ~0ULL;
 		if (!sim->errors_seen && !sim->disk.dead)
 			fail("commit: %d", r);
@@ -539,7 +310,7 @@ static void run_read(struct sim *sim, struct task *task)
 		return;
 	}
 	memcpy(mop->buf, sim->disk.view + sector * SECTOR, op->sectors * SECTOR);
-	next = add_task(sim, TASK_WRITE);
+	next = machine_add_task(sim, TASK_WRITE);
 	next->op = op;
 	next->dw = disk_issue(&sim->disk, cow_block_to_sector(&op->cow->geo, op->dest),
 			      op->sectors, mop->buf, NO_LIVE);
@@ -589,8 +360,13 @@ static void run_task(struct sim *sim, u32 index)
 	struct task task = sim->tasks[index];
 
 	stats.events++;
+	sim->sync_step = 0;
 	if (task.kind == TASK_USER) {
-		finish_user(sim, index);
+		user_write_done(sim, index);
+		return;
+	}
+	if (task.kind == TASK_LOOK) {
+		user_read_done(sim, index);
 		return;
 	}
 	sim->tasks[index] = sim->tasks[--sim->nr_tasks];
@@ -654,11 +430,15 @@ void machine_step(struct sim *sim)
 		user_write(sim, true);
 	else if (sim->nr_tasks)
 		run_task(sim, rnd(&sim->rng, sim->nr_tasks));
+	if (sim->ops_left && chance(&sim->rng, 15))
+		user_read(sim);
+	if (sim->ops_left && chance(&sim->rng, 1) && !sim->disk.dead)
+		user_discard(sim);
 	if (chance(&sim->rng, 3) && !sim->disk.dead)
 		disk_flush_upto(&sim->disk, sim->disk.order);	/* fsync */
 	if (sim->engine) {
 		cow_turn(&sim->cow);
-		unpark(sim);
+		user_unpark(sim);
 	}
 	note_moves(sim);
 	if (chance(&sim->rng, 5))
@@ -671,7 +451,7 @@ void machine_drain(struct sim *sim)
 	for (;;) {
 		if (sim->engine)
 			cow_turn(&sim->cow);
-		unpark(sim);
+		user_unpark(sim);
 		if (!sim->nr_tasks)
 			break;
 		run_task(sim, rnd(&sim->rng, sim->nr_tasks));
@@ -682,37 +462,6 @@ void machine_drain(struct sim *sim)
 		fail("the core is stuck");
 	if (!sim->disk.dead)
 		check_map(sim);
-}
-
-void machine_background(struct sim *sim)
-{
-	u32 i;
-
-	if (!sim->engine || sim->suspended || sim->disk.dead)
-		return;
-	for (i = 0; i < sim->nr_tasks; i++)
-		if (sim->tasks[i].kind == TASK_USER && chance(&sim->rng, 20)) {
-			finish_user(sim, i);
-			break;
-		}
-	if (sim->ops_left && chance(&sim->rng, 30))
-		user_write(sim, false);
-}
-
-void machine_discard(struct sim *sim, u64 first, u64 nr)
-{
-	u64 block;
-
-	nr = min(nr, sim->nr_blocks - first);
-	if (collides(sim, first * sim->block_sectors, (u32)nr * sim->block_sectors))
-		return;
-	disk_flush_upto(&sim->disk, sim->disk.order);
-	for (block = first; block < first + nr; block++) {
-		cow_map_set(&sim->cow.map, block, 1, COW_FREE);
-		live_forget(&sim->live, block * sim->block_sectors,
-			    min(sim->block_sectors,
-				sim->sectors - block * sim->block_sectors));
-	}
 }
 
 void machine_note_start(struct sim *sim)
@@ -743,6 +492,8 @@ void machine_start(struct sim *sim)
 	sim->have_cow = true;
 	sim->engine = false;
 	sim->errors_seen = false;
+	sim->sync_step = 0;
+	memset(sim->discarded, 0, sizeof(sim->discarded));
 }
 
 /* The machine is gone: let go of everything. */
@@ -763,22 +514,17 @@ void machine_stop(struct sim *sim)
 	while (sim->nr_tasks) {
 		struct task *task = &sim->tasks[0];
 
-		if (task->kind == TASK_USER) {	/* stays where it is, on the disk */
-			struct uwrite *uw = task->uw;
-
+		if (task->kind == TASK_USER)	/* stays where it is, on the disk */
 			*task = sim->tasks[--sim->nr_tasks];
-			drop_writer(sim, uw);
-		} else {
+		else
 			run_task(sim, 0);
-		}
 	}
 	if (sim->engine) {
 		sim->cow.failed = true;
 		cow_turn(&sim->cow);
 		cow_release_held(&sim->cow, -EIO);
 	}
-	while (sim->writers)
-		drop_writer(sim, sim->writers);
+	user_drop_all(sim);
 	sim->disk.dead = dead;
 	sim->engine = false;
 	cow_exit(&sim->cow);

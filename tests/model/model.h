@@ -5,12 +5,37 @@
  *
  *	disk.c		sectors, a volatile cache, power cuts
  *	live.c		what the filesystem may expect to read
- *	machine.c	the surroundings of the core: asynchronous I/O, writers
+ *	machine.c	the surroundings of the core: its asynchronous I/O
+ *	users.c		the filesystem: writes, reads, discards
+ *	points.c	which crash points are new
  *	judge.c		power cuts, judged: restore, commit, both cut themselves
  *	run.c		one run: checkpoints, writes, crashes, resumes
- *	main.c		options, statistics, shrinking
+ *	report.c	what was counted
+ *	main.c		options, and a failure made small
  *
- * Everything random comes from one seed, so a run can be played again.
+ * Everything random comes from one seed, so a run can be played again. What
+ * the judge does depends on the seed and on the number of the event alone, so
+ * judging more or less changes nothing else.
+ *
+ * A crash point is what the protocol was doing when the power went: phase of
+ * the checkpoint, stages of both groups, step of whatever is done with the log
+ * for itself, state of the tail, and which kinds of writes were not durable,
+ * see points.c. A point that is met for the first time, with at most
+ * MAX_EXHAUSTIVE writes not durable, is tried with every subset of these, with
+ * each short write torn at each place, and one of its states is restored,
+ * committed or resumed with a cut at every single I/O in turn. Points met again
+ * are tried with a few random subsets, now and then.
+ *
+ * Modelled: the kernel crashes while the drive keeps its cache, and the power
+ * goes later; errors of any I/O, in commit, restore and resume too; discards
+ * during a checkpoint and a reclaim after a resume; reads, which nothing may
+ * write over; the three policies when space runs out.
+ *
+ * Not modelled: contents that change by themselves, and logs made up to harm
+ * (unit tests, fuzzer); what the kernel does beside the worker, as the lock-free
+ * map, completions and suspends (virtual machines); a drive that lies about a
+ * flush, or keeps the older of two writes to one sector; --scan and
+ * --roll-forward; devices of more than a few hundred blocks.
  */
 #ifndef MODEL_H
 #define MODEL_H
@@ -30,6 +55,9 @@
 
 #define SECTOR 512U
 #define NO_LIVE (~0ULL)
+
+#define ERROR_KINDS 5		/* enum error_kind */
+#define MAX_EXHAUSTIVE 12
 
 /* ---- random numbers ------------------------------------------------------ */
 
@@ -82,6 +110,7 @@ struct disk {
 	struct rng *rng;
 	u8 *stable;		/* what a power cut leaves */
 	u8 *view;		/* what the drive answers */
+	unsigned long *dirty;	/* sectors changed since disk_copy_stable() */
 	struct dlist done;	/* completed, by order of completion */
 	struct dlist open;	/* issued, by order of issue */
 	u64 order;
@@ -89,6 +118,7 @@ struct disk {
 	struct sim *sim;	/* told of every step, or NULL */
 	u32 errors;		/* in 1000 operations fail */
 	u32 error_kinds;	/* which ones do */
+	u64 failures;		/* injected so far */
 	bool dead;		/* power is gone: nothing works any more */
 	u64 ios;		/* synchronous operations so far */
 	u64 cut_at;		/* the one at which the power goes */
@@ -97,7 +127,10 @@ struct disk {
 
 void disk_init(struct disk *disk, u64 sectors, u32 atomic, struct rng *rng);
 void disk_exit(struct disk *disk);
-void disk_clone(struct disk *clone, const struct disk *disk, struct rng *rng);
+/* @to becomes what a power cut leaves of @from if nothing is kept. */
+void disk_copy_stable(struct disk *to, struct disk *from);
+/* Contents changed without a write. */
+void disk_changed(struct disk *disk, u64 sector, u32 nr);
 struct dwrite *disk_issue(struct disk *disk, u64 sector, u32 nr,
 			  const void *data, u64 live);
 void disk_complete(struct disk *disk, struct dwrite *w);
@@ -111,7 +144,6 @@ enum error_kind {
 	ERROR_PAGE = 4,
 	ERROR_FLUSH = 8,
 	ERROR_SYNC = 16,	/* whatever is done synchronously */
-	ERROR_KINDS = 5,
 };
 
 bool disk_error(struct disk *disk, enum error_kind kind);
@@ -120,11 +152,21 @@ bool disk_error(struct disk *disk, enum error_kind kind);
 enum cut_style {
 	CUT_RANDOM,		/* each write whole, torn or not at all */
 	CUT_MASK,		/* the writes whose bit is set, whole */
+	CUT_TEAR,		/* one is torn at a given sector, the others random */
 };
 
-/* What the disk holds after a power cut; @image may be disk->stable itself. */
-void disk_cut(struct disk *disk, enum cut_style style, u32 mask, u8 *image);
+struct cut {
+	enum cut_style style;
+	u32 mask;
+	u32 index;		/* of the write that is torn... */
+	u32 at;			/* ...there... */
+	bool upper;		/* ...and the part from there on is kept */
+};
+
+/* @into, which holds what is stable, becomes what the cut leaves. */
+void disk_cut(struct disk *disk, const struct cut *cut, struct disk *into);
 u32 disk_pending(const struct disk *disk);
+const struct dwrite *disk_pending_write(const struct disk *disk, u32 index);
 /* Power comes back: what is stable is all there is. */
 void disk_power_on(struct disk *disk);
 /* The machine stops, the drive does not. */
@@ -147,6 +189,7 @@ struct live {
 struct redirect {
 	u32 nr;
 	u32 block_sectors;
+	u64 end;		/* nothing is redirected from here on */
 	struct cow_hidden hidden[COW_MAX_HIDDEN];
 };
 
@@ -157,10 +200,13 @@ void live_exit(struct live *live);
 void live_copy(struct live *to, const struct live *from);
 void live_forget(struct live *live, u64 sector, u64 nr);
 void live_durable(struct live *live, const struct dwrite *w);
-/* @disk: its pending writes may or may not be in @image; NULL: all is durable. */
+/*
+ * @disk: its pending writes may or may not be in @image; NULL: all is durable.
+ * @whole: look at every byte, not at both ends of each sector.
+ */
 void live_check(const struct live *live, const u8 *image,
 		const struct redirect *redirect, const struct disk *disk,
-		const char *when);
+		bool whole, const char *when);
 /* What @image holds is what is to be expected from now on. */
 void live_rebase(struct live *live, const u8 *image,
 		 const struct redirect *redirect);
@@ -196,6 +242,17 @@ enum task_kind {
 	TASK_PAGE,
 	TASK_FLUSH,
 	TASK_USER,
+	TASK_LOOK,
+};
+
+/* A read of the filesystem's. What is at that place may not change meanwhile. */
+struct uread {
+	u64 sector;
+	u64 at;
+	u32 nr;
+	int hidden;
+	bool changed;		/* by the filesystem itself, that is */
+	u8 data[];
 };
 
 struct task {
@@ -204,6 +261,7 @@ struct task {
 	struct dwrite *dw;
 	const struct cow_disk_page *page;
 	struct uwrite *uw;
+	struct uread *ur;
 	u64 order;
 };
 
@@ -239,11 +297,16 @@ struct sim {
 	u32 max_op_blocks;
 	struct uwrite *writers;
 	u32 nr_writers;
+	u32 nr_user_writes;	/* so far */
 	u32 max_writers;
 	bool held[COW_MAX_HIDDEN];
 	bool lost[COW_MAX_HIDDEN];	/* nobody knows which live copy counts */
 	u64 last_slot1, last_seal, last_sequence, last_moves;
 	u8 *role;
+	u32 *run_start;		/* of each backup: the first block of its copy */
+	u32 sync_step;		/* how many I/Os the core has done by itself */
+	bool resumed;		/* the checkpoint survived a crash */
+	unsigned long discarded[64];	/* as the target remembers discards */
 	struct cow_exclusive commit;
 	bool commit_queued;
 	bool want_reclaim;
@@ -251,6 +314,7 @@ struct sim {
 	u64 hot;
 
 	/* The judge. */
+	u64 judged;		/* events offered to it */
 	u32 judge_percent;
 	u32 samples;
 	u32 ops_left;
@@ -265,48 +329,87 @@ void machine_stop(struct sim *sim);
 void machine_step(struct sim *sim);
 /* Until nothing is in flight. */
 void machine_drain(struct sim *sim);
-/* I/O of others while the core does something synchronous. */
-void machine_background(struct sim *sim);
-void machine_discard(struct sim *sim, u64 first, u64 nr);
 int machine_commit(struct sim *sim);
 void machine_note_start(struct sim *sim);
 void machine_redirect(const struct sim *sim, struct redirect *redirect);
+struct task *machine_add_task(struct sim *sim, enum task_kind kind);
+
+/* ---- the filesystem ------------------------------------------------------ */
+
+void user_write(struct sim *sim, bool worker);
+void user_read(struct sim *sim);
+/* The core has let go of a write, or @error. */
+void user_released(struct sim *sim, struct uwrite *uw, int error);
+void user_write_done(struct sim *sim, u32 task);
+void user_read_done(struct sim *sim, u32 task);
+/* Wait for what is on its way to a hidden block. */
+void user_drain_hidden(struct sim *sim, u32 index);
+/* Writes that were held back, or left to the worker. */
+void user_unpark(struct sim *sim);
+void user_drop_all(struct sim *sim);
+/* I/O of others while the core does something synchronous. */
+void user_background(struct sim *sim);
+/* Before the checkpoint: collected as free. During it: noted for a reclaim. */
+void user_trim(struct sim *sim, u64 first, u64 nr);
+void user_discard(struct sim *sim);
+
+/* ---- crash points -------------------------------------------------------- */
+
+/* Of the machine as it is now. */
+u64 point_now(const struct sim *sim);
+/* Of a restore, commit or resume that is cut after so many steps. */
+u64 point_finish(u32 state, u32 action, u64 step, u32 pending);
+/* Count @point; true if it has not been tried exhaustively yet. */
+bool point_note(u64 point);
+void point_tried(u64 point);
+void points_forget(void);
 
 /* ---- the judge ----------------------------------------------------------- */
 
 /* Something has happened on the disk: cut the power here, now and then. */
 void judge_event(struct sim *sim);
-void judge_now(struct sim *sim, u32 samples);
+void judge_now(struct sim *sim);
 /* Cut the power for good, having judged what that leaves. */
 void judge_real_cut(struct sim *sim);
 /* Roll the simulated disk itself back, or commit it, with cuts; true if back. */
 bool judge_finish_disk(struct sim *sim, bool commit);
+/* Is this a state that is judged only because its crash point is new? */
+bool judge_is_exhaustive(void);
 void judge_start(struct sim *sim);
 void judge_stop(struct sim *sim);
 
-void run_one(struct sim *sim, u64 seed, u32 max_ops);
+void run_one(struct sim *sim, u64 seed, u32 max_ops, bool no_errors);
 
 /* ---- reports ------------------------------------------------------------- */
 
 struct stats {
-	u64 runs, events, crash_states, restores, restore_cuts, resumes, commits,
-	    commit_cuts, offline_commits, kernel_crashes, power_cuts, enters,
-	    enter_cuts, no_space, errors, rollovers, collisions, moves_slot1,
-	    moves_seal, moves_live, moves_backup, moves_page, moves_run, voids,
-	    dropped_tails, pending_voids, log_failures, held, give_ups, reclaims,
-	    second_checkpoints, busy_refused, torn, short_blocks, enter_errors,
-	    hidden_writes;
+	u64 runs, events, crash_states, points, exhausted, subset_states,
+	    tear_states, sweeps, sweep_cuts, torn, power_cuts, kernel_crashes,
+	    enters, enter_cuts, enter_errors, second_checkpoints, resumes,
+	    resume_cuts, reclaims, reclaims_resumed, commits, commit_errors,
+	    give_ups, restores, restore_cuts, offline_commits, commit_cuts,
+	    finish_errors, busy_refused, writes, writes_unaligned,
+	    writes_part, writes_long, writes_hidden, writes_short_block, reads,
+	    reads_hidden, discards, copies, copies_run, copies_behind,
+	    copies_short, collisions, moves_backup, moves_page, moves_run,
+	    moves_part, moves_slot1, moves_seal, moves_live, rollovers,
+	    no_space, held, errors[ERROR_KINDS], log_failures, voids,
+	    pending_voids, dropped_tails;
 };
 
 extern struct stats stats;
 extern bool tracing;
-extern u64 states_wanted;
+extern bool exhaustive;		/* every crash point, however often met */
+extern u32 exhaustive_share;	/* else: new ones, percent of all states at the most */
+extern u64 skipped[4];		/* user writes that are left out, one bit each */
 extern struct sim *current;
 
 void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fail(const char *format, ...)
 	__attribute__((format(printf, 1, 2), noreturn));
 void *model_alloc(size_t size);
+/* Non-zero if something was never counted though @complete. */
+int report(u64 seed, bool json, bool complete);
 
 #define TRACE(...) do { if (tracing) trace(__VA_ARGS__); } while (0)
 

@@ -1,104 +1,271 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Break one rule at a time in a copy of the sources and see the explorer notice.
-#   mutate.sh [name]...
+# Break one rule at a time in a copy of the sources and see who notices.
+#
+#   mutate.sh [-j N] [-l] [NAME...]
+#
+# N mutations at a time, two by default; -l lists the names. Each is tried with
+# the explorer, pages of 5 records first, then with the unit tests; the line
+# says who was first. hole1 to hole10 are the holes that a draft of the protocol
+# had. The exit status is 0 if everything was noticed; a mutation that does not
+# apply any more, or does not build, counts as not noticed.
+#
+# STATES=... SEED=... bound the search and begin it elsewhere.
 
 set -u
 cd "$(dirname "$0")" || exit 2
-top=../..
-states=${STATES:-300000}
-work=$(mktemp -d) || exit 2
-trap 'rm -rf "$work"' EXIT
-survived=0
-caught=0
+top=$(cd ../.. && pwd)
+states=${STATES:-400000}
+seed=${SEED:-1}
 
-# name, files in drivers/md, perl program for each as a whole
-mutate() {
-	name=$1 files=$2 program=$3
-	case " $wanted " in *" $name "*|"  ") ;; *) return ;; esac
-	rm -rf "$work/src" && mkdir -p "$work/src/drivers" "$work/src/tests" &&
-	cp -r $top/drivers/md "$work/src/drivers/" &&
-	cp -r $top/include $top/userspace "$work/src/" &&
-	cp -r ../model ../unit "$work/src/tests/" || exit 2
-	for file in $files; do
-		cp "$work/src/drivers/md/$file" "$work/before"
-		perl -0pi -e "$program" "$work/src/drivers/md/$file"
-		if cmp -s "$work/before" "$work/src/drivers/md/$file"; then
-			echo "STALE     $name: nothing to change in $file"
-			survived=$((survived + 1))
-			return
-		fi
-	done
-	if ! make -s -C "$work/src/tests/model" B="$work/build" \
-	     "$work/build/model-small" >"$work/log" 2>&1; then
-		cat "$work/log"
-		echo "STALE     $name: does not build"
-		survived=$((survived + 1))
-		return
-	fi
-	timeout 300 "$work/build/model-small" --states "$states" --no-shrink \
-		>"$work/log" 2>&1
-	if grep -q '^FAILED, seed' "$work/log"; then
-		echo "caught    $name: $(grep -m1 FAILED "$work/log" | cut -c1-110)"
-		caught=$((caught + 1))
-	elif ! make -s -C "$work/src/tests/unit" B="$work/build" check \
-	       >"$work/log" 2>&1; then
-		echo "caught    $name: by the unit tests"
-		caught=$((caught + 1))
-	else
-		echo "SURVIVED  $name"
-		survived=$((survived + 1))
-	fi
+# name, files (below drivers/md or with a slash below the top), perl program for
+# each of them as a whole
+mutations() {
+	# ---- the ten holes ----------------------------------------------------
+
+	# Either of the two flushes will do; one there must be.
+	mutate hole1-no-flush-after-enter "dm-cow-log.c dm-bow-enter.c" \
+		's/(Before the first group may write to slot 1\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/; s/return r \? r : cow_flush\(cow->io\);/return r;/'
+	mutate hole2-no-fallback dm-cow-picture.c \
+		's/\*reaches = false;/*reaches = true;/'
+	mutate hole3-predecessor-by-sequence dm-cow-picture.c \
+		's/prev->generation != head->prev_generation \|\|//'
+	mutate hole4-read-without-flush dm-cow-picture.c \
+		's/if \(cow_flush\(pic->io\)\)/if (0)/'
+	mutate hole5-no-flush-after-mark dm-cow-log.c \
+		's/r = rewrite_slot\(log, io, 1\);/stamp(log); r = cow_write(io, log->head.slot1, log->tail, log->newest ? io->atomic_sectors : COW_PAGE_SECTORS);/'
+	mutate hole6-records-in-rewrite dm-cow-log.c \
+		's/u32 sectors = slot == log->newest \? io->atomic_sectors : COW_PAGE_SECTORS;\s*int r;/u32 sectors = COW_PAGE_SECTORS; int r; struct cow_record more = { .kind = COW_RECORD_RESERVE }; if (slot == log->newest && !cow_log_full(log)) cow_log_add(log, &more);/'
+	mutate hole6-strict-toggle dm-cow-log.c \
+		's/slot_sector\(log, !log->newest\)/slot_sector(log, log->generation & 1)/; s/log->newest = !log->newest;/log->newest = log->generation & 1;/'
+	mutate hole7-no-first-act dm-bow-resume.c \
+		's/return cow_log_write_group\(&cow->log, cow->io\);/return 0;/'
+	mutate hole8-void-place-reused dm-cow-commit.c \
+		's/void_op\(cow, op\);/void_op(cow, op); cow_map_set(&cow->map, op->dest, op->nr, COW_FREE); cow_alloc_reset(&cow->alloc, &cow->map);/'
+	mutate hole9-no-content-rule dm-cow-picture.c \
+		's/if \(!source_intact\)/if (1)/'
+	mutate hole10-slot1-named-by-newest "dm-cow-log.c dm-cow-picture.c" \
+		's/log->head\.slot1 = place;\s*stamp\(log\);\s*r = write_page\(io, place, log->tail\);/stamp(log); r = write_page(io, place, log->tail); log->head.slot1 = place;/; s/log->head\.slot1 = slots\[0\]\.head\.slot1;//'
+
+	# ---- groups -----------------------------------------------------------
+
+	mutate group-no-flush dm-cow-commit.c \
+		's/cow->env->flush\(cow\);/cow_flush_done(cow, 0);/'
+	mutate group-release-before-flush dm-cow-commit.c \
+		's/(cow->env->flush\(cow\);)/{ struct cow_waiter *w, *t; list_for_each_entry_safe(w, t, &group->waiters, node) { list_del(&w->node); cow->env->release(cow, w, 0); } } $1/'
+	mutate group-changed-before-durable dm-cow-gate.c \
+		's/(cow->env->op_start\(op\);)/$1 cow_map_set(&cow->map, block, nr, COW_CHANGED);/'
+	mutate group-spans-pages "dm-cow-commit.c dm-cow-gate.c" \
+		's/(static void record_ops)/static void open_page(struct cow *cow);\n$1/; s/(if \(!room\) \{\s*hand_over)/if (!room \&\& cow_log_full(\&cow->log) \&\& cow->log.head.seal \&\& !cow->log.sealed->header.generation) { open_page(cow); room = COW_PAGE_RECORDS; } $1/; s/(\treturn room > used)/\tif (cow->log.head.seal \&\& !cow_log_full(\&cow->log)) room += COW_PAGE_RECORDS;\n$1/'
+	mutate group-ignores-backup-error dm-cow-commit.c \
+		's/op->write_error = error;/op->write_error = 0; (void)error;/'
+	mutate group-ignores-page-error dm-cow-commit.c \
+		's/(inflight->writing--;\s*)if \(error\)/$1if (0)/'
+	mutate group-ignores-flush-error dm-cow-commit.c \
+		's/(inflight->flushed = true;\s*)if \(error\)/$1if (0)/'
+	mutate group-goes-on-after-failure dm-cow-commit.c \
+		's/if \(cow->failed\) \{/if (0) {/'
+	mutate void-not-recorded dm-cow-commit.c \
+		's/group->nr_voids = min\(room, cow->nr_voids\);/group->nr_voids = 0; cow->nr_voids = 0; (void)room;/'
+	mutate void-not-made dm-cow-commit.c \
+		's/\tvoid_op\(cow, op\);/\t(void)void_op;/'
+
+	# ---- the gate ---------------------------------------------------------
+
+	mutate gate-copies-twice dm-cow-gate.c \
+		's/op_set_busy\(op, op->source_busy, block, true\);//'
+	mutate gate-moves-unfinished-backup dm-cow-gate.c \
+		's/op_set_busy\(op, op->dest_busy, dest, false\);//'
+	mutate gate-moves-unfinished-seal dm-cow-commit.c \
+		's/\tcow_busy_add\(cow, &group->seal_busy\);/\tgroup->seal_busy.nr = 0;/'
+	mutate gate-overlooks-places dm-cow-turn.c \
+		's/return sector && place >= block && place < end \? place : end;/(void)place; (void)block; return end;/'
+	mutate gate-takes-reserve dm-cow-gate.c \
+		's/if \(free <= COW_RESERVE_BLOCKS\)/if (!free)/; s/nr = min\(nr, free - COW_RESERVE_BLOCKS\);//'
+	mutate exclusive-beside-group dm-cow-turn.c \
+		's/if \(list_empty\(&cow->exclusives\) \|\| !nothing_in_flight\(cow\)\)/if (list_empty(\&cow->exclusives))/'
+	mutate short-block-as-place dm-bow-enter.c \
+		's/\tprotect_short_block\(cow\);/\t(void)protect_short_block; if (cow->geo.sectors \& (cow->geo.block_sectors - 1)) cow_map_set(\&cow->map, cow->geo.nr_blocks - 1, 1, COW_FREE);/'
+
+	# ---- moves and marks --------------------------------------------------
+
+	mutate mark-in-slot0 dm-cow-log.c \
+		's/r = rewrite_slot\(log, io, 1\);/r = rewrite_slot(log, io, 0);/'
+	mutate generation-stands-still dm-cow-log.c \
+		's/= \+\+log->generation;/= log->generation;/'
+
+	mutate move-slot1-no-first-flush dm-cow-log.c \
+		's/(The new slot is whole before block 0 names it\.\.\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/'
+	mutate move-slot1-no-second-flush dm-cow-log.c \
+		's/return rewrite_slot\(log, io, 0\);/stamp(log); r = cow_write(io, 0, log->tail, log->newest ? COW_PAGE_SECTORS : io->atomic_sectors); if (!r) log->newest = 0; return r;/'
+	mutate move-seal-not-named dm-cow-move.c \
+		's/cow->log\.head\.seal = place;\s*return [^;]*;/cow->log.head.seal = place; return 0;/'
+	mutate move-live-not-named dm-cow-move.c \
+		's/hidden->live = place;\s*return [^;]*;/hidden->live = place; return 0;/'
+	mutate move-live-no-first-flush dm-cow-move.c \
+		's/r = cow_flush\(cow->io\);/r = 0;/'
+	mutate move-header-no-flush dm-cow-log.c \
+		's/(Both pages before anything that relies on them\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/'
+	mutate move-live-no-hold dm-cow-move.c \
+		's/cow->env->hide_hold\(cow, index\);//'
+	# The surroundings' part of that: reads count as well.
+	mutate move-live-reads-not-drained tests/model/users.c \
+		's/else if \(task->ur && task->ur->hidden == \(int\)index\)/else if (0)/'
+
+	# ---- reading the log --------------------------------------------------
+
+	mutate read-predecessor-by-place dm-cow-picture.c \
+		's/if \(error \|\| !same_log\(head, prev\) \|\|\s*prev->sequence != head->sequence - 1 \|\|\s*prev->generation != head->prev_generation \|\|/if (error ||/'
+	mutate read-torn-page dm-cow-log.c \
+		's/return le32_to_cpu\(page->header\.records_crc\) ==\s*records_crc\(page, head->record_count\);/(void)page; (void)head; return true;/'
+	mutate read-voids-ignored dm-cow-picture.c \
+		's/if \(take_void\(pic, record\)\)/if (take_void(pic, record) \&\& 0)/'
+	mutate read-data-unchecked dm-cow-picture.c \
+		's/\*matches = cow_crc\([^;]*;/*matches = true; (void)crc;/'
+
+	# ---- enter, commit, restore -------------------------------------------
+
+	mutate enter-no-flush-before-header dm-cow-log.c \
+		's/(All that the header will name, before the header\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/'
+	mutate enter-body-before-header dm-cow-log.c \
+		's/r = cow_write\(io, 0, buf, first\);/r = sectors > first ? cow_write(io, first, (u8 *)buf + (first << 9), sectors - first) : 0;/; s/if \(!r && sectors > first\)\s*r = cow_write\(io, first, \(u8 \*\)buf \+ \(first << 9\), sectors - first\);/if (!r) r = cow_write(io, 0, buf, first);/'
+	mutate enter-no-undo dm-bow-enter.c \
+		's/if \(r && named && undo\(cow, block0\)\)/(void)undo; if (0)/'
+	mutate block0-in-one-piece dm-cow-finish.c \
+		's/u32 first = io->atomic_sectors;/u32 first = sectors;/'
+	mutate block0-header-before-body dm-cow-finish.c \
+		's/if \(sectors > first\)\s*r = cow_write\(io, first, [^;]*;/r = cow_write(io, 0, buf, first);/; s/if \(!r\)\s*r = cow_write\(io, 0, buf, first\);/if (!r \&\& sectors > first) r = cow_write(io, first, (const u8 *)buf + (first << 9), sectors - first);/'
+	mutate block0-no-flush-before-header dm-cow-finish.c \
+		's/(As long as the header stands.*?)r = cow_flush\(io\);/$1r = 0;/s'
+	mutate commit-without-intent dm-cow-finish.c \
+		's/r = cow_log_mark\(log, io, COW_LOG_COMMITTING\);/r = 0;/'
+	mutate restore-without-mark dm-cow-finish.c \
+		's/r = cow_log_mark\(&pic->log, pic->io, COW_LOG_RESTORING\);/r = 0;/'
+	mutate restore-block0-with-others dm-cow-finish.c \
+		's/if \(!to\) \{/if (0) {/'
+
+	# ---- resume -----------------------------------------------------------
+
+	mutate resume-over-newest dm-bow-resume.c \
+		's/return cow_log_write_group\(&cow->log, cow->io\);/cow->log.newest = !cow->log.newest; return cow_log_write_group(\&cow->log, cow->io);/'
+	mutate resume-without-voids dm-bow-resume.c \
+		's/cow->nr_voids = pic->nr_voids;/cow->nr_voids = 0;/'
+	mutate resume-free-at-once dm-bow-resume.c \
+		's/set_ranges\(cow, &pic->free, COW_LOOSE\);/set_ranges(cow, \&pic->free, COW_FREE);/'
+	mutate resume-reserve-unprotected dm-bow-resume.c \
+		's/(pic->reserve_start, pic->reserve_nr,\s*)COW_PROTECTED/$1COW_LOOSE/'
+	mutate resume-reserve-twice dm-bow-resume.c \
+		's/add_kept_reserve\(cow, pic, keep\);/(void)add_kept_reserve;/'
+	mutate reclaim-changed dm-bow-resume.c \
+		's/(cow_map_replace\(&cow->map, block, 1, COW_LOOSE, COW_FREE\);)/{ $1 cow_map_replace(\&cow->map, block, 1, COW_CHANGED, COW_FREE); }/'
 }
 
-wanted=$*
+# ---- listing ---------------------------------------------------------------
 
-mutate no-group-flush dm-cow-commit.c \
-	's/cow->env->flush\(cow\);/cow_flush_done(cow, 0);/'
-mutate release-before-flush dm-cow-commit.c \
-	's/(cow->env->flush\(cow\);)/{ struct cow_waiter *w, *t; list_for_each_entry_safe(w, t, &group->waiters, node) { list_del(&w->node); cow->env->release(cow, w, 0); } } $1/'
-mutate strict-toggle dm-cow-log.c \
-	's/slot_sector\(log, !log->newest\)/slot_sector(log, log->generation & 1)/; s/log->newest = !log->newest;/log->newest = log->generation & 1;/'
-# Either of the two flushes will do; one there must be.
-mutate no-flush-after-enter "dm-cow-log.c dm-bow-enter.c" \
-	's/(Before the first group may write to slot 1\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/; s/return r \? r : cow_flush\(cow->io\);/return r;/'
-mutate no-flush-before-block0 dm-cow-log.c \
-	's/(All that the header will name, before the header\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/'
-mutate predecessor-by-sequence dm-cow-picture.c \
-	's/prev->generation != head->prev_generation \|\|//'
-mutate no-fallback dm-cow-picture.c \
-	's/\*reaches = false;/*reaches = true;/'
-mutate records-in-rewrite dm-cow-log.c \
-	's/u32 sectors = slot == log->newest \? io->atomic_sectors : COW_PAGE_SECTORS;\s*int r;/u32 sectors = COW_PAGE_SECTORS; int r; struct cow_record more = { .kind = COW_RECORD_RESERVE }; if (slot == log->newest && !cow_log_full(log)) cow_log_add(log, &more);/'
-mutate slot1-one-flush dm-cow-log.c \
-	's/(The new slot is whole before block 0 names it\.\.\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/'
-mutate slot1-named-by-newest "dm-cow-log.c dm-cow-picture.c" \
-	's/log->head\.slot1 = place;\s*stamp\(log\);\s*r = write_page\(io, place, log->tail\);/stamp(log); r = write_page(io, place, log->tail); log->head.slot1 = place;/; s/log->head\.slot1 = slots\[0\]\.head\.slot1;//'
-mutate no-first-act dm-bow-resume.c \
-	's/return cow_log_write_group\(&cow->log, cow->io\);/return 0;/'
-mutate first-act-over-newest dm-bow-resume.c \
-	's/return cow_log_write_group\(&cow->log, cow->io\);/cow->log.newest = !cow->log.newest; return cow_log_write_group(&cow->log, cow->io);/'
-mutate no-voids dm-cow-commit.c \
-	's/group->nr_voids = min\(room, cow->nr_voids\);/group->nr_voids = 0; cow->nr_voids = 0; (void)room;/'
-mutate block0-in-one-piece dm-cow-finish.c \
-	's/u32 first = io->atomic_sectors;/u32 first = sectors;/'
-mutate seal-move-not-durable dm-cow-move.c \
-	's/cow->log\.head\.seal = place;\s*return [^;]*;/cow->log.head.seal = place; return 0;/'
-mutate live-move-not-durable dm-cow-move.c \
-	's/hidden->live = place;\s*return [^;]*;/hidden->live = place; return 0;/'
-mutate live-copy-no-flush dm-cow-move.c \
-	's/r = cow_flush\(cow->io\);/r = 0;/'
-mutate no-hold dm-cow-move.c \
-	's/cow->env->hide_hold\(cow, index\);//'
-mutate read-without-flush dm-cow-picture.c \
-	's/if \(cow_flush\(pic->io\)\)/if (0)/'
-mutate no-flush-after-mark dm-cow-log.c \
-	's/r = rewrite_slot\(log, io, 1\);/stamp(log); r = cow_write(io, log->head.slot1, log->tail, log->newest ? io->atomic_sectors : COW_PAGE_SECTORS);/'
-mutate no-flush-before-header dm-cow-finish.c \
-	's/(All copies before the header.*?)r = cow_flush\(pic->io\);/$1r = 0;/s; s/(As long as the header stands.*?)r = cow_flush\(io\);/$1r = 0;/s'
-mutate go-on-after-failure dm-cow-commit.c \
-	's/if \(cow->failed\) \{/if (0) {/'
+list() {
+	mutate() { echo "$1"; }
+	mutations
+}
 
-echo "$caught caught, $survived survived"
-[ "$survived" -eq 0 ]
+# ---- one mutation ----------------------------------------------------------
+
+result() { # VERDICT NAME WHAT
+	printf '%-9s %-32s %s\n' "$1" "$2" "$3"
+	[ "$1" = caught ]
+}
+
+apply() { # FILES PROGRAM: false, and the name in $stale, if a file is the same
+	for file in $1; do
+		case $file in
+		*/*) path=$work/src/$file ;;
+		*) path=$work/src/drivers/md/$file ;;
+		esac
+		cp "$path" "$work/before" || return
+		perl -0pi -e "$2" "$path" || return
+		stale=$file
+		if cmp -s "$work/before" "$path"; then return 1; fi
+	done
+}
+
+explore() { # PROGRAM STATES NAME
+	if ! make -s -C "$work/src/tests/model" B="$work/build" \
+	     "$work/build/$1" >"$work/log" 2>&1; then
+		sed 's/^/  /' "$work/log"
+		result STALE "$3" "does not build"
+		return 2
+	fi
+	"$work/build/$1" --seed "$seed" --states "$2" --no-shrink >"$work/log" 2>&1 || :
+	grep -q '^FAILED, seed' "$work/log" || return 1
+	result caught "$3" "$1: $(sed -n 's/^FAILED, //p' "$work/log" | head -n 1 | cut -c1-100)"
+}
+
+try() { # NAME FILES PROGRAM
+	work=$(mktemp -d "$base/XXXXXX") || exit 2
+	trap 'rm -rf "$work"' EXIT
+	trap 'exit 2' INT TERM
+	cp -rp "$base/src" "$base/build" "$work" || exit 2
+	stale=
+	if ! apply "$2" "$3"; then
+		result STALE "$1" "nothing to change in $stale"
+		return 1
+	fi
+	for model in model-small model; do
+		explore $model "$states" "$1"
+		case $? in 0) return 0 ;; 2) return 1 ;; esac
+	done
+	if ! make -s -C "$work/src/tests/unit" B="$work/build" check \
+	     >"$work/log" 2>&1; then
+		result caught "$1" "unit tests: $(grep -m1 '^not ok' "$work/log")"
+		return
+	fi
+	result SURVIVED "$1" "$states states with both sizes, and the unit tests"
+}
+
+# What is the same for all: the sources, and the objects made from them.
+prepare() {
+	base=$(mktemp -d) || exit 2
+	export base
+	trap 'rm -rf "$base"' EXIT
+	trap 'exit 2' INT TERM
+	mkdir -p "$base/src/drivers" "$base/src/tests" &&
+	cp -rp "$top/drivers/md" "$base/src/drivers/" &&
+	cp -rp "$top/include" "$top/userspace" "$base/src/" &&
+	cp -rp ../model ../unit "$base/src/tests/" &&
+	make -s -j "$jobs" -C "$base/src/tests/model" B="$base/build" || exit 2
+}
+
+one() {
+	wanted=$1
+	found=
+	mutate() {
+		if [ "$1" = "$wanted" ]; then
+			found=y
+			try "$@"
+			exit
+		fi
+	}
+	mutations
+	[ "$found" ] || result STALE "$wanted" "no such mutation"
+}
+
+# ---- all of them -----------------------------------------------------------
+
+jobs=2
+while getopts j:l1: opt; do
+	case $opt in
+	j) jobs=$OPTARG ;;
+	l) list; exit ;;
+	1) one "$OPTARG"; exit ;;
+	*) sed -n '4,/^$/s/^# \{0,1\}//p' mutate.sh >&2; exit 2 ;;
+	esac
+done
+shift $((OPTIND - 1))
+
+# shellcheck disable=SC2046 # names have no spaces
+[ $# -gt 0 ] || set -- $(list)
+prepare
+printf '%s\n' "$@" | xargs -n 1 -P "$jobs" ./mutate.sh -1 | tee "$base/table"
+caught=$(grep -c '^caught' "$base/table")
+echo "$caught of $# caught"
+[ "$caught" -eq $# ]

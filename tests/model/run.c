@@ -60,7 +60,8 @@ static void fill_device(struct sim *sim)
 		sim->live.known[sector] = 1;
 	}
 	memcpy(sim->disk.stable, image, sim->sectors * SECTOR);
-	disk_power_on(&sim->disk);
+	memcpy(sim->disk.view, image, sim->sectors * SECTOR);
+	disk_changed(&sim->disk, 0, (u32)sim->sectors);
 	free(image);
 }
 
@@ -73,12 +74,12 @@ static void crash(struct sim *sim)
 	struct cow_picture pic;
 
 	machine_stop(sim);
-	judge_now(sim, sim->samples);
+	judge_now(sim);
 	if (chance(&sim->rng, 35)) {
 		TRACE("the kernel crashes");
 		stats.kernel_crashes++;
 		disk_crash_without_cut(&sim->disk);
-		judge_now(sim, sim->samples);
+		judge_now(sim);
 		return;
 	}
 	TRACE("the power is cut");
@@ -151,8 +152,10 @@ static void note_ours(struct sim *sim, const struct cow_picture *pic)
 
 	for (range = cow_ranges_first(&pic->ours); range;
 	     range = cow_ranges_next(range))
-		for (i = 0; i < range->nr; i++)
+		for (i = 0; i < range->nr; i++) {
 			sim->role[range->start + i] = ROLE_BACKUP;
+			sim->run_start[range->start + i] = (u32)range->start;
+		}
 }
 
 static void go(struct sim *sim)
@@ -161,7 +164,7 @@ static void go(struct sim *sim)
 
 	choose_policy(sim);
 	machine_redirect(sim, &redirect);
-	live_check(&sim->live, sim->disk.view, &redirect, &sim->disk, "live again");
+	live_check(&sim->live, sim->disk.view, &redirect, &sim->disk, true, "live again");
 }
 
 enum outcome {
@@ -210,6 +213,7 @@ static enum outcome resume_picture(struct sim *sim, struct cow_picture *pic)
 	machine_note_start(sim);
 	note_ours(sim, pic);
 	stats.resumes++;
+	sim->resumed = true;
 	return LIVE;
 }
 
@@ -279,12 +283,12 @@ static void trim_phase(struct sim *sim)
 	while (sim->ops_left)
 		machine_step(sim);
 	for (i = 0; i < nr; i++)
-		machine_discard(sim, rnd(&sim->rng, sim->nr_blocks),
+		user_trim(sim, rnd(&sim->rng, sim->nr_blocks),
 				1 + rnd(&sim->rng, chance(&sim->rng, 50) ? 6 : 40));
 	/* Many extents: the free map nearly fills a page. */
 	last = 2 * (COW_PAGE_RECORDS - 4 - rnd(&sim->rng, 25));
 	for (i = 10; sim->comb && i < last && i < sim->nr_blocks; i += 2)
-		machine_discard(sim, i, 1);
+		user_trim(sim, i, 1);
 	/* The target rounds inward: a short last block is never free. */
 	if (sim->sectors % sim->block_sectors)
 		cow_map_replace(&sim->cow.map, sim->nr_blocks - 1, 1, COW_FREE,
@@ -326,9 +330,11 @@ static bool enter(struct sim *sim)
 	sim->disk.cut_at = ~0ULL;
 	if (!r) {
 		stats.enters++;
+		sim->resumed = false;
+		memset(sim->discarded, 0, sizeof(sim->discarded));
 		sim->phase = PHASE_ACTIVE;
 		machine_note_start(sim);
-		judge_now(sim, 2);
+		judge_now(sim);
 		go(sim);
 		return true;
 	}
@@ -340,7 +346,7 @@ static bool enter(struct sim *sim)
 		return come_back(sim);
 	sim->phase = PHASE_PLAIN;
 	machine_drain(sim);
-	judge_now(sim, 2);
+	judge_now(sim);
 	return false;
 }
 
@@ -355,32 +361,28 @@ static void steps(struct sim *sim, u32 ops, u32 more)
 		machine_step(sim);
 }
 
+/* FITRIM: the filesystem offers what it does not need, in pieces. */
+static void fitrim(struct sim *sim)
+{
+	u32 i, nr = rnd(&sim->rng, 20);
+
+	for (i = 0; i < nr; i++)
+		user_discard(sim);
+}
+
 static void reclaim(struct sim *sim)
 {
-	unsigned long bits[64] = { 0 };
-	u64 block, sector, last;
-
 	TRACE("reclaim");
+	fitrim(sim);
+	steps(sim, rnd(&sim->rng, 4), 0);
 	sim->ops_left = 0;
 	machine_drain(sim);
 	if (sim->disk.dead || sim->cow.passing)
 		return;
 	disk_flush_upto(&sim->disk, sim->disk.order);
-	for (block = 0; block < sim->nr_blocks; block++) {
-		if (chance(&sim->rng, 50))
-			continue;
-		bits[block / BITS_PER_LONG] |= 1UL << (block % BITS_PER_LONG);
-		if (cow_map_get(&sim->cow.map, block) != COW_LOOSE)
-			continue;
-		sector = block * sim->block_sectors;
-		last = min(sim->sectors, sector + sim->block_sectors);
-		live_forget(&sim->live, sector, last - sector);
-	}
-	if (sim->sectors % sim->block_sectors)
-		bits[(sim->nr_blocks - 1) / BITS_PER_LONG] &=
-			~(1UL << ((sim->nr_blocks - 1) % BITS_PER_LONG));
-	bow_reclaim(&sim->cow, bits);
+	bow_reclaim(&sim->cow, sim->discarded);
 	stats.reclaims++;
+	stats.reclaims_resumed += sim->resumed;
 	cow_release_held(&sim->cow, 0);
 	cow_turn(&sim->cow);
 }
@@ -409,7 +411,7 @@ static void settle(struct sim *sim)
 	if (sim->disk.dead)
 		return;
 	live_check(&sim->live, sim->disk.view, &nowhere, &sim->disk,
-		   "after a live commit");
+		   true, "after a live commit");
 	stats.collisions += sim->cow.stats.collisions;
 	if (sim->cow.failed) {
 		machine_stop(sim);
@@ -420,7 +422,7 @@ static void settle(struct sim *sim)
 	bow_settle(&sim->cow);
 	stats.second_checkpoints++;
 	machine_drain(sim);
-	judge_now(sim, 2);
+	judge_now(sim);
 }
 
 /* Until the checkpoint has ended, one way or the other. */
@@ -457,12 +459,12 @@ static void checkpoint(struct sim *sim, u32 *ops)
 	}
 	if (!live)
 		return;
-	judge_now(sim, 4);
+	judge_now(sim);
 	crash(sim);
 	finish_offline(sim, chance(rng, 20));
 }
 
-void run_one(struct sim *sim, u64 seed, u32 max_ops)
+void run_one(struct sim *sim, u64 seed, u32 max_ops, bool no_errors)
 {
 	u32 ops, epochs;
 
@@ -472,11 +474,14 @@ void run_one(struct sim *sim, u64 seed, u32 max_ops)
 	sim->rng.state = seed * 0x9e3779b97f4a7c15ULL + 1;
 	sim->judge_rng.state = seed + 77;
 	choose_shape(sim);
+	if (no_errors)
+		sim->disk.errors = 0;
 	live_init(&sim->live, sim->sectors);
 	sim->snap = model_alloc(sim->sectors * SECTOR);
 	sim->snap_known = model_alloc(sim->sectors);
 	sim->was_free = model_alloc(sim->nr_blocks);
 	sim->role = model_alloc(sim->nr_blocks);
+	sim->run_start = model_alloc(sim->nr_blocks * sizeof(*sim->run_start));
 	judge_start(sim);
 	fill_device(sim);
 	TRACE("seed %llu: %llu blocks of %u sectors, %llu sectors, atomic %u, errors %u",
@@ -497,5 +502,6 @@ void run_one(struct sim *sim, u64 seed, u32 max_ops)
 	free(sim->snap_known);
 	free(sim->was_free);
 	free(sim->role);
+	free(sim->run_start);
 	stats.runs++;
 }
