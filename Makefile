@@ -12,6 +12,10 @@
 #   make check        unit tests, then tests in virtual machines on both kernels;
 #                     the last line counts
 #   make unit         unit tests only
+#   make model        crash explorer only: 250,000 crash states, with real and
+#                     with small sizes; `make model-long`: 10,000,000
+#   make mutations    rules of the protocol broken on purpose, one at a time;
+#                     a table says who noticed
 #   make check-vm KERNELS="6.1 6.12" TESTS="000 010-resume"
 #                     virtual machine tests only, all of them or some
 #   make style        static checks of shell scripts, licence lines, white space
@@ -20,7 +24,8 @@
 #   make install      modules into /lib/modules/KVER/updates, tool below PREFIX
 #   make clean        remove build/; `make distclean` the downloaded kernels too
 #
-# V=1 shows the commands.  J=N sets how many virtual machines run at a time.
+# V=1 shows the commands.  J=N sets how many virtual machines, or mutations, run
+# at a time.
 # Nothing needs root but installing packages and `make install`.
 
 top := $(CURDIR)
@@ -54,8 +59,8 @@ line := $(filter $(KVER),$(shell scripts/kernel list))
 export DM_COW_CACHE
 
 .DEFAULT_GOAL := all
-.PHONY: all help modules tool unit check check-vm demo style deps kernels \
-	install clean distclean
+.PHONY: all help modules tool unit model model-long mutations check check-vm \
+	demo style deps kernels install clean distclean
 
 all: tool modules
 
@@ -89,6 +94,15 @@ unit:
 	else \
 		echo "  SKIP    unit: there is no tests/unit/Makefile"; \
 	fi
+
+model:
+	$(Q)$(MAKE) -C tests/model check
+
+model-long:
+	$(Q)$(MAKE) -C tests/model long
+
+mutations: | deps
+	$(Q)tests/model/mutate.sh -j '$(J)'
 
 # Everything the tests load into the guests.
 vm-modules: kernels
