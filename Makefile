@@ -18,6 +18,10 @@
 #                     a table says who noticed
 #   make check-vm KERNELS="6.1 6.12" TESTS="000 010-resume"
 #                     virtual machine tests only, all of them or some
+#   make replay       recorded runs of the real module: 6,000 crash states of them
+#                     (part of `check`); `make replay-long` 200,000 on both
+#                     kernels, `make replay-mutations` breaks the module on
+#                     purpose and sees the replay notice
 #   make style        static checks of shell scripts, licence lines, white space
 #   make deps         install the host packages all this needs (`check` and
 #                     `demo` do it themselves)
@@ -118,6 +122,26 @@ check: | deps
 check-vm: | deps
 	$(Q)$(MAKE) tool vm-modules
 	$(Q)scripts/check --vm '$(KERNELS)' --jobs '$(J)' $(TESTS)
+
+replay:
+	$(Q)$(MAKE) check-vm KERNELS=6.12 TESTS=300
+
+# Other recordings for each seed.
+REPLAY_SEEDS ?= 1 2
+REPLAY_STATES ?= 51000
+replay-long: | deps
+	$(Q)$(MAKE) tool vm-modules
+	$(Q)for k in $(KERNELS); do \
+		for s in $(REPLAY_SEEDS); do \
+			tests/replay/run -k $$k -s $$s -n $(REPLAY_STATES) -t 400 || exit; \
+		done; \
+	done
+
+replay-mutations: | deps
+	$(Q)$(MAKE) kernels KERNELS=6.12
+	$(Q)tests/replay/mutate.sh
+
+.PHONY: replay replay-long replay-mutations
 
 demo: | deps
 	$(Q)if [ ! -x scripts/demo ]; then \

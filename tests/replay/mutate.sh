@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Build the modules with one rule broken, record them, and see the replay notice.
+#   mutate.sh [NAME...]
+#
+# The judges are not mutated: they are built from the sources as they are.
+
+set -euo pipefail
+top=$(cd "$(dirname "$0")/../.." && pwd -P)
+kernel=${KERNEL:-6.12}
+states=${STATES:-6000}
+work=$(mktemp -d "${TMPDIR:-/tmp}/replay-mutations.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+wanted=" $* " caught=0 survived=0
+
+make -s -C "$top" tool
+mkdir -p "$work/src/build"
+cp -r "$top"/{drivers,include,scripts,tests,userspace} "$work/src/"
+ln -s "$top/build/bow" "$work/src/build/bow"
+
+not_caught() { # WHAT NAME WHY
+	echo "$1  $2: $3"
+	survived=$((survived + 1))
+}
+
+# NAME, recording, file in drivers/md, perl program for it as a whole
+mutate() {
+	local name=$1 recording=$2 file=$work/src/drivers/md/$3 rc=0
+
+	[[ $wanted == *" $name "* || $wanted == "  " ]] || return 0
+	rm -rf "$work/src/drivers" "$work/recording"
+	cp -r "$top/drivers" "$work/src/"
+	perl -0pi -e "$4" "$file"
+	if cmp -s "$file" "$top/drivers/md/$3"; then
+		not_caught STALE "$name" "nothing to change in $3"
+		return
+	fi
+	if ! "$work/src/scripts/build-modules" "$kernel" >"$work/out" 2>&1; then
+		cat "$work/out"
+		not_caught STALE "$name" "does not build"
+		return
+	fi
+	REPLAY_CORE=$top/drivers/md "$work/src/tests/replay/run" -k "$kernel" -n "$states" \
+		-d "$work/recording" "$recording" >"$work/out" 2>&1 || rc=$?
+	if [ $rc = 1 ] && grep -q '^FAILED' "$work/out"; then
+		echo "caught    $name: $(sed -n 's/^FAILED [^:]*: //p' "$work/out")"
+		caught=$((caught + 1))
+	elif [ $rc = 0 ]; then
+		not_caught SURVIVED "$name" "$(tail -n 1 "$work/out")"
+	else
+		cat "$work/out"
+		not_caught STALE "$name" "no verdict"
+	fi
+}
+
+# shellcheck disable=SC2016
+{
+# The group's flush never reaches the disk.
+mutate no-flush-bio back dm-cow-bio.c \
+	's/submit_bio_noacct\(&dev->flush_bio\);/flush_end_io(&dev->flush_bio);/'
+# Writes go on when their backups are written, not when they are durable.
+mutate release-before-flush fua dm-cow-commit.c \
+	's/(cow->env->flush\(cow\);)/{ struct cow_waiter *w, *t; list_for_each_entry_safe(w, t, &group->waiters, node) { list_del(&w->node); cow->env->release(cow, w, 0); } } $1/'
+# No flush while entering, moving, committing.
+mutate no-sync-flush back dm-cow-bio.c \
+	's/return blkdev_issue_flush\(dev->bdev\);/return dev ? 0 : -EIO;/'
+# The commit writes block 0, and with it the header over, at once.
+mutate block0-in-one-piece back dm-cow-finish.c \
+	's/u32 first = io->atomic_sectors;/u32 first = sectors;/'
+# The same while entering.
+mutate header-in-one-piece through dm-cow-log.c \
+	's/r = cow_write\(io, 0, buf, first\);/r = cow_write(io, 0, buf, sectors);/'
+# The header goes before the other hidden blocks are durable.
+mutate no-flush-before-header back dm-cow-finish.c \
+	's/(Before block 0, after which.*?)r = cow_flush\(io\);/$1r = 0;/s; s/(As long as the header stands.*?)r = cow_flush\(io\);/$1r = 0;/s'
+# The last block of a longer write is not looked at.
+mutate last-block-passes fua dm-bow-map.c \
+	's/(\*nr = [^;]* - \*first \+ 1;)/$1 *nr -= *nr > 1;/'
+}
+
+echo "$caught caught, $survived survived"
+[ $survived = 0 ]

@@ -1,0 +1,130 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# In the guest: a whole life of a checkpoint on ext4, recorded below bow.
+#
+#   record.sh NAME:DATA:LOG:VIEW:FSBLOCK:HOW...
+#
+#   ext4 on bow on all of DATA but its last 4 KiB, dm-log-writes on DATA, to LOG
+#   HOW   frozen: the filesystem is frozen during the commit, and what is to be
+#                 read just before it goes to VIEW
+#         loaded: writers go on during the commit
+#
+# The last 4 KiB of DATA take the marks, see recording.c.
+
+# shellcheck source=tests/vm/block.sh
+. /tests/block.sh
+
+mark() { # STEP [CONV]
+	printf 'dm-cow replay: %s\n' "$1" |
+		dd of=/dev/mapper/lw bs=4096 seek="$mark_at" count=1 conv=sync"${2-}" \
+			oflag=direct iflag=fullblock status=none
+}
+
+start() { # NAME DATA LOG
+	local sectors queue
+
+	sectors=$(blockdev --getsz "$2")
+	mark_at=$((sectors / 8 - 1))
+	dmsetup create lw --table "0 $sectors log-writes $2 $3"
+	dmsetup create lower --table "0 $((sectors - 8)) linear /dev/mapper/lw 0"
+	# dm-log-writes offers flushes whatever the disk does.
+	if [ "$1" = through ]; then
+		queue=/sys/block/dm-$(dmsetup info -c --noheadings -o minor lower)/queue
+		echo 'write through' >"$queue/write_cache"
+	fi
+	load /dev/mapper/lower
+}
+
+stop() {
+	dmsetup remove --retry bow
+	dmsetup remove --retry lower
+	dmsetup remove --retry lw
+}
+
+seed=${SEED:-1}
+work() { # THREADS OPERATIONS
+	seed=$((seed + 1))
+	churn work /mnt $seed "$1" "$2"
+}
+
+# New data into free space until little is left: what bow keeps there must move.
+into_free_space() {
+	local left
+
+	while left=$(($(field free) - 600)); [ $left -gt 60 ]; do
+		[ "$(df --output=avail -k /mnt | tail -n 1)" -gt $((left * 4 + 800)) ] || break
+		churn grow /mnt $left $((left * 3000))
+	done
+	rm -f /mnt/grown
+	sync -f /mnt
+}
+
+# ext4 has nothing left but what bow uses: a file of blocks that were never
+# written, as long as may be, and then data in the last part of it.
+collide() {
+	local kb i
+
+	kb=$(($(df --output=avail -k /mnt | tail -n 1) - 1000))
+	fallocate -l ${kb}k /mnt/grown
+	for ((i = 1; i <= 8; i++)); do
+		dd if=/dev/urandom of=/mnt/grown bs=4096 count=16 \
+			seek=$((kb / 4 - 24 * i)) conv=notrunc,fsync status=none
+	done
+	rm -f /mnt/grown
+	[ "$(field collisions)" -gt 0 ] || die "no collisions: $(dmsetup status bow)"
+}
+
+churn_all() {
+	work 1 20
+	work 4 30
+	into_free_space
+	collide
+	work 3 15
+}
+
+commit_frozen() { # VIEW
+	fsfreeze -f /mnt
+	dd if="$D" of="$1" bs=1M iflag=direct oflag=direct status=none
+	mark commit
+	dmsetup message bow 0 commit
+	mark committed
+	fsfreeze -u /mnt
+	work 2 5
+}
+
+commit_loaded() {
+	work 4 20 &
+	mark commit
+	dmsetup message bow 0 commit
+	mark committed
+	wait
+}
+
+record() { # NAME DATA LOG VIEW FSBLOCK HOW
+	step "$1: $6, blocks of $5"
+	start "$1" "$2" "$3"
+	mke2fs -q -F -t ext4 -b "$5" -N 512 \
+		-E nodiscard,lazy_itable_init=0,lazy_journal_init=0 $D
+	mount $D /mnt
+	churn fill /mnt "$seed"
+	bow trim bow
+	dmsetup suspend bow
+	mark take ,fsync
+	dmsetup message bow 0 checkpoint
+	mark taken
+	dmsetup resume bow
+	is "$(field state)" checkpoint
+	churn_all
+	step "$(dmsetup status bow)"
+	"commit_$6" "$4"
+	is "$(field state)" committed
+	umount /mnt
+	stop
+}
+
+modprobe -a dm-log-writes virtio_scsi sd_mod
+for r in "$@"; do
+	IFS=: read -ra words <<<"$r"
+	record "${words[@]}"
+done

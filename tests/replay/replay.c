@@ -1,0 +1,713 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Which crash states a recording has, and the way through them.
+ *
+ * An epoch is what stands between two flushes. Power goes just before the second
+ * of them completes: what came before the epoch is there, so is what was written
+ * in it with FUA, and any part of the rest, sector by sector. Or it goes while a
+ * FUA write is under way: those before it are there, of this one any sectors.
+ *
+ * A device without a volatile cache has no flushes. There an epoch is one write,
+ * of which any sectors may be there.
+ *
+ * These are states that the recorded machine could have left, not more: when a
+ * write was issued is not recorded, so none of the next epoch is taken along.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+#include "replay.h"
+
+#define MAX_EXHAUSTIVE 12U
+#define BLOCK_SECTORS 8U
+
+/* ---- small things -------------------------------------------------------- */
+
+void die(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fprintf(stderr, "replay: ");
+	vfprintf(stderr, format, args);
+	fprintf(stderr, "\n");
+	va_end(args);
+	exit(2);
+}
+
+void *need(size_t size)
+{
+	void *p = calloc(1, size ? size : 1);
+
+	if (!p)
+		die("out of memory");
+	return p;
+}
+
+/* ---- states that were judged already ------------------------------------- */
+
+static u64 *seen;
+static u64 seen_room, nr_seen;
+
+static bool insert(u64 *table, u64 room, u64 key)
+{
+	u64 i = key & (room - 1);
+
+	while (table[i] && table[i] != key)
+		i = (i + 1) & (room - 1);
+	if (table[i])
+		return false;
+	table[i] = key;
+	return true;
+}
+
+static void grow(void)
+{
+	u64 room = seen_room ? 2 * seen_room : 1 << 16, i;
+	u64 *table = need(room * sizeof(*table));
+
+	for (i = 0; i < seen_room; i++)
+		if (seen[i])
+			insert(table, room, seen[i]);
+	free(seen);
+	seen = table;
+	seen_room = room;
+}
+
+static bool is_new(u64 key)
+{
+	if (2 * nr_seen >= seen_room)
+		grow();
+	if (!insert(seen, seen_room, key | 1))
+		return false;
+	nr_seen++;
+	return true;
+}
+
+/* ---- epochs -------------------------------------------------------------- */
+
+struct epoch {
+	u32 start, end;		/* entries */
+	u32 nr, nr_fua;		/* writes that a flush must save; that need none */
+	bool unclear;		/* which of two writes was the last */
+};
+
+struct walk {
+	struct run run;
+	struct epoch *epochs;
+	u32 nr;
+	u32 unclear;
+	u32 exhaustive;		/* all subsets of so many writes */
+	u64 states;		/* wanted */
+	bool through;		/* no volatile cache */
+	u32 only_epoch, only_state;
+	const struct entry **writes;	/* of the epoch at hand */
+	const struct entry **fuas;
+};
+
+static bool ends_before(const struct walk *walk, u32 index)
+{
+	return walk->through || (walk->run.rec.entries[index].flags & ENTRY_FLUSH);
+}
+
+static void add_entry(struct epoch *epoch, const struct entry *entry)
+{
+	if (!entry->nr)
+		return;
+	if (entry->flags & ENTRY_FUA)
+		epoch->nr_fua++;
+	else
+		epoch->nr++;
+}
+
+static void find_epochs(struct walk *walk)
+{
+	const struct recording *rec = &walk->run.rec;
+	struct epoch *epoch = NULL;
+	u32 i;
+
+	walk->epochs = need((rec->nr + 1) * sizeof(*walk->epochs));
+	for (i = rec->point[POINT_TAKE] + 1; i < rec->nr; i++) {
+		if (!epoch || ends_before(walk, i)) {
+			epoch = &walk->epochs[walk->nr++];
+			epoch->start = i;
+		}
+		epoch->end = i + 1;
+		add_entry(epoch, &rec->entries[i]);
+	}
+}
+
+/*
+ * A FUA write stands before all others of its epoch, whatever the order was. So
+ * where both kinds went to the same place, nobody knows what was there.
+ */
+static void find_unclear(struct walk *walk)
+{
+	const struct recording *rec = &walk->run.rec;
+	u32 *fua = need(rec->sectors * sizeof(*fua));
+	u32 e, i, s;
+
+	for (e = 0; e < walk->nr; e++)
+		for (i = walk->epochs[e].start; i < walk->epochs[e].end; i++) {
+			const struct entry *entry = &rec->entries[i];
+
+			for (s = entry->sector; s < entry->sector + entry->nr; s++)
+				if (entry->flags & ENTRY_FUA)
+					fua[s] = e + 1;
+				else if (fua[s] == e + 1)
+					walk->epochs[e].unclear = true;
+		}
+	free(fua);
+	for (e = 0; e < walk->nr; e++)
+		walk->unclear += walk->epochs[e].unclear;
+}
+
+static u64 subsets(const struct epoch *epoch)
+{
+	return epoch->nr < 63 ? 1ULL << epoch->nr : ~0ULL;
+}
+
+/* How many writes an epoch may have for all their subsets to be affordable. */
+static void choose_exhaustive(struct walk *walk)
+{
+	u32 i, most;
+	u64 total;
+
+	for (most = 1; most < MAX_EXHAUSTIVE; most++) {
+		total = 0;
+		for (i = 0; i < walk->nr; i++)
+			if (walk->epochs[i].nr <= most + 1)
+				total += subsets(&walk->epochs[i]);
+		if (total > walk->states / 2)
+			break;
+	}
+	walk->exhaustive = most;
+}
+
+static void apply_entries(struct image *img, const struct recording *rec, u32 from,
+			  u32 to)
+{
+	for (; from < to; from++)
+		image_apply(img, rec->entries[from].sector, rec->entries[from].data,
+			    rec->entries[from].nr);
+}
+
+static void gather(struct walk *walk, const struct epoch *epoch)
+{
+	u32 i, nr = 0, nr_fua = 0;
+
+	for (i = epoch->start; i < epoch->end; i++) {
+		const struct entry *entry = &walk->run.rec.entries[i];
+
+		if (!entry->nr)
+			continue;
+		if (entry->flags & ENTRY_FUA)
+			walk->fuas[nr_fua++] = entry;
+		else
+			walk->writes[nr++] = entry;
+	}
+}
+
+/* ---- making a state ------------------------------------------------------ */
+
+static void describe(struct run *run, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+static void describe(struct run *run, const char *format, ...)
+{
+	size_t len = strlen(run->what);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(run->what + len, sizeof(run->what) - len, format, args);
+	va_end(args);
+}
+
+static void put_sector(struct run *run, const struct entry *entry, u32 i)
+{
+	static const u8 zeroes[SECTOR];
+
+	image_try(&run->img, entry->sector + i,
+		  entry->data ? entry->data + (size_t)i * SECTOR : zeroes);
+}
+
+static void put(struct run *run, const struct entry *entry)
+{
+	u32 i;
+
+	run->img.nr_writes++;
+	for (i = 0; i < entry->nr; i++)
+		put_sector(run, entry, i);
+}
+
+/* A first part, a last part, or any sectors. */
+static void put_torn(struct run *run, const struct entry *entry)
+{
+	u32 i, how = rnd(&run->rng, 3), at = rnd(&run->rng, entry->nr + 1);
+
+	run->img.nr_writes++;
+	run->figures.torn++;
+	for (i = 0; i < entry->nr; i++)
+		if (how == 0 ? i < at : how == 1 ? i >= at : !rnd(&run->rng, 2))
+			put_sector(run, entry, i);
+}
+
+static void put_one(struct run *run, const struct entry *entry, u32 i, bool torn)
+{
+	describe(run, " %u%s", i, torn ? "~" : "");
+	if (torn)
+		put_torn(run, entry);
+	else
+		put(run, entry);
+}
+
+static void put_subset(struct walk *walk, const struct epoch *epoch, u64 mask)
+{
+	struct run *run = &walk->run;
+	u32 i;
+
+	describe(run, "all FUA writes (%u); of %u others", epoch->nr_fua, epoch->nr);
+	for (i = 0; i < epoch->nr_fua; i++)
+		put(run, walk->fuas[i]);
+	for (i = 0; i < epoch->nr; i++)
+		if (mask >> i & 1)
+			put_one(run, walk->writes[i], i, false);
+}
+
+/* Few, half, many, all but one; whole or torn. */
+static void put_sample(struct walk *walk, const struct epoch *epoch)
+{
+	static const u32 shares[] = { 10, 50, 90, 50, 100 };
+	struct run *run = &walk->run;
+	u32 share = shares[rnd(&run->rng, ARRAY_SIZE(shares))];
+	u32 tear = rnd(&run->rng, 4) * 25;
+	u32 without = rnd(&run->rng, epoch->nr + 1), i;
+
+	describe(run, "all FUA writes (%u); of %u others", epoch->nr_fua, epoch->nr);
+	for (i = 0; i < epoch->nr_fua; i++)
+		put(run, walk->fuas[i]);
+	for (i = 0; i < epoch->nr; i++)
+		if (i != without && rnd(&run->rng, 100) < share)
+			put_one(run, walk->writes[i], i,
+				walk->writes[i]->nr > 1 && rnd(&run->rng, 100) < tear);
+}
+
+static void put_fua_prefix(struct walk *walk, const struct epoch *epoch)
+{
+	struct run *run = &walk->run;
+	u32 nr = rnd(&run->rng, epoch->nr_fua), i;
+
+	describe(run, "of %u FUA writes", epoch->nr_fua);
+	for (i = 0; i <= nr; i++)
+		put_one(run, walk->fuas[i], i, i == nr);
+}
+
+static void make_state(struct walk *walk, const struct epoch *epoch, u32 state)
+{
+	bool all = epoch->nr <= walk->exhaustive;
+
+	if (all && state < subsets(epoch)) {
+		put_subset(walk, epoch, state);
+		walk->run.figures.exhaustive++;
+		return;
+	}
+	if (epoch->nr_fua && (!epoch->nr || !rnd(&walk->run.rng, 4)))
+		put_fua_prefix(walk, epoch);
+	else
+		put_sample(walk, epoch);
+	walk->run.figures.sampled++;
+}
+
+/* ---- the way through ----------------------------------------------------- */
+
+static void expect(struct run *run, const struct epoch *epoch)
+{
+	const u32 *point = run->rec.point;
+
+	run->must_have_none = point[POINT_COMMITTED] < epoch->end;
+	run->may_commit = point[POINT_COMMIT] < epoch->end;
+	run->may_have_none = run->may_commit || point[POINT_TAKEN] >= epoch->end;
+	if (run->must_have_none)
+		run->figures.committed++;
+	else if (run->may_commit)
+		run->figures.committing++;
+	else if (run->may_have_none)
+		run->figures.entering++;
+	else
+		run->figures.active++;
+}
+
+/* False if it is the same as an earlier one. */
+static bool one_state(struct walk *walk, u32 e, u32 state)
+{
+	struct run *run = &walk->run;
+	const struct epoch *epoch = &walk->epochs[e];
+	struct figures before = run->figures;
+
+	run->epoch = e;
+	run->state = state;
+	run->what[0] = 0;
+	run->rng.state = run->seed ^ ((u64)e << 40) ^ ((u64)state << 8);
+	rng_next(&run->rng);
+	run->img.hashing = true;
+	make_state(walk, epoch, state);
+	run->img.hashing = false;
+	expect(run, epoch);
+	if (!is_new(run->img.hash ^ (run->may_have_none + 2 * run->must_have_none) * 0x9e37ULL)) {
+		image_back(&run->img, 0);
+		run->figures = before;
+		return false;
+	}
+	run->figures.states++;
+	judge_state(run);
+	image_back(&run->img, 0);
+	return true;
+}
+
+static u32 attempts(const struct walk *walk, const struct epoch *epoch, u32 per,
+		    bool first)
+{
+	if (epoch->unclear || (!epoch->nr && !epoch->nr_fua))
+		return 0;
+	if (first && epoch->nr <= walk->exhaustive && subsets(epoch) > per)
+		return (u32)subsets(epoch);
+	return per;
+}
+
+static void restart(struct walk *walk)
+{
+	struct run *run = &walk->run;
+
+	image_exit(&run->img);
+	image_init(&run->img, run->rec.sectors);
+	apply_entries(&run->img, &run->rec, 0, run->rec.point[POINT_TAKE] + 1);
+	memset(run->img.since, 0, run->rec.sectors);
+}
+
+/* @from: number of the first state to make in each epoch. */
+static void pass(struct walk *walk, u32 *from, u32 per)
+{
+	u32 e, i;
+
+	restart(walk);
+	for (e = 0; e < walk->nr; e++) {
+		const struct epoch *epoch = &walk->epochs[e];
+		u32 nr = attempts(walk, epoch, per, !from[e]);
+
+		gather(walk, epoch);
+		for (i = 0; i < nr; i++)
+			one_state(walk, e, from[e] + i);
+		from[e] += nr;
+		apply_entries(&walk->run.img, &walk->run.rec, epoch->start, epoch->end);
+	}
+}
+
+/* What has been judged already is not counted, so it may take a few passes. */
+static void all_states(struct walk *walk)
+{
+	u32 *from = need(walk->nr * sizeof(*from)), passes;
+
+	for (passes = 0; passes < 20; passes++) {
+		u64 left = walk->states - walk->run.figures.states;
+
+		pass(walk, from, (u32)(left / walk->nr) + 1);
+		if (walk->run.figures.states >= walk->states)
+			break;
+	}
+	free(from);
+}
+
+static void only_one(struct walk *walk)
+{
+	u32 e = walk->only_epoch;
+
+	if (e >= walk->nr)
+		die("there are %u epochs", walk->nr);
+	restart(walk);
+	apply_entries(&walk->run.img, &walk->run.rec,
+		      walk->run.rec.point[POINT_TAKE] + 1, walk->epochs[e].start);
+	gather(walk, &walk->epochs[e]);
+	one_state(walk, e, walk->only_state);
+	printf("epoch %u state %u: %s: as it must be\n", e, walk->only_state,
+	       walk->run.what);
+}
+
+/* ---- before the first state ---------------------------------------------- */
+
+static u8 *read_file(const char *path, u64 *size)
+{
+	FILE *f = fopen(path, "rb");
+	struct stat st;
+	u8 *data;
+
+	if (!f || fstat(fileno(f), &st))
+		die("%s: %s", path, strerror(errno));
+	*size = (u64)st.st_size;
+	data = need(*size);
+	if (fread(data, 1, *size, f) != *size)
+		die("%s: short", path);
+	fclose(f);
+	return data;
+}
+
+/* All of the recording, one write after the other, gives what the disk has. */
+static void check_recording(struct run *run, const u8 *disk)
+{
+	u32 s;
+
+	apply_entries(&run->img, &run->rec, 0, run->rec.nr);
+	for (s = 0; s < run->rec.sectors; s++)
+		if (memcmp(run->img.data + (size_t)s * SECTOR, disk + (size_t)s * SECTOR,
+			   SECTOR))
+			die("%s: not all is recorded: sector %u of the disk is another",
+			    run->rec.path, s);
+}
+
+/* The free map of the log must be one that ext4 agrees with. */
+static void check_free_map(const struct run *run)
+{
+	u32 b, nr = run->rec.sectors / BLOCK_SECTORS, free_blocks = 0;
+	u8 *ext4_free = need(nr);
+
+	read_ext4_free(run, run->snap, ext4_free);
+	for (b = 0; b < nr; b++) {
+		free_blocks += run->was_free[b];
+		if (run->was_free[b] && !ext4_free[b])
+			die("%s: block %u is in the free map, and in use", run->rec.path, b);
+	}
+	printf("checkpoint: %u of %u blocks were free\n", free_blocks, nr);
+	free(ext4_free);
+}
+
+static void learn_checkpoint(struct walk *walk)
+{
+	struct run *run = &walk->run;
+	const u32 *point = run->rec.point;
+	size_t bytes = (size_t)run->rec.sectors * SECTOR;
+
+	restart(walk);
+	run->snap = need(bytes);
+	memcpy(run->snap, run->img.data, bytes);
+	run->was_free = need(run->rec.sectors / BLOCK_SECTORS);
+	apply_entries(&run->img, &run->rec, point[POINT_TAKE] + 1,
+		      point[POINT_TAKEN] + 1);
+	if (!read_free_map(&run->img, run->was_free))
+		die("%s: no good log after the checkpoint was taken", run->rec.path);
+	check_free_map(run);
+	fsck_clean(run, run->snap);
+}
+
+static void learn_view(struct run *run, const char *path)
+{
+	u64 size;
+
+	run->view = read_file(path, &size);
+	if (size < (u64)run->rec.sectors * SECTOR)
+		die("%s: short", path);
+	run->view_free = need(run->rec.sectors / BLOCK_SECTORS);
+	read_ext4_free(run, run->view, run->view_free);
+	fsck_clean(run, run->view);
+}
+
+/*
+ * Or else an epoch would not be one write. The first mark, which passes bow by,
+ * is made with a flush.
+ */
+static void check_through(const struct recording *rec)
+{
+	u32 i;
+
+	for (i = rec->point[POINT_TAKE] + 2; i < rec->nr; i++)
+		if (rec->entries[i].flags & (ENTRY_FLUSH | ENTRY_FUA))
+			die("%s: entry %u: the disk had a volatile cache", rec->path, i);
+}
+
+/* ---- reports ------------------------------------------------------------- */
+
+static void leave_state(const struct run *run)
+{
+	FILE *f = run->failed ? fopen(run->failed, "wb") : NULL;
+
+	if (!f)
+		return;
+	fwrite(run->img.data, SECTOR, run->rec.sectors, f);
+	fclose(f);
+}
+
+static struct walk walk = { .only_epoch = NOWHERE };
+static char again[4096];	/* the options to make a state again */
+
+void fail(struct run *run, const char *format, ...)
+{
+	va_list args;
+
+	printf("FAILED %s: epoch %u (entries %u to %u), state %u: ", run->rec.path,
+	       run->epoch, walk.epochs ? walk.epochs[run->epoch].start : 0,
+	       walk.epochs ? walk.epochs[run->epoch].end - 1 : 0, run->state);
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n  kept: %s\n  again: %s --seed %llu --exhaustive %u --epoch %u --state %u\n",
+	       run->what, again, (unsigned long long)run->seed, walk.exhaustive,
+	       run->epoch, run->state);
+	fflush(stdout);
+	image_back(&run->img, 0);
+	run->img.hashing = false;
+	if (walk.epochs) {
+		run->rng.state = run->seed ^ ((u64)run->epoch << 40) ^
+				 ((u64)run->state << 8);
+		rng_next(&run->rng);
+		make_state(&walk, &walk.epochs[run->epoch], run->state);
+	}
+	leave_state(run);
+	exit(1);
+}
+
+static void line(const char *what, u64 n)
+{
+	printf("  %-46s %10llu\n", what, (unsigned long long)n);
+}
+
+static void report(const struct walk *walk)
+{
+	const struct figures *f = &walk->run.figures;
+	const struct recording *rec = &walk->run.rec;
+
+	printf("%s: %u entries, %u flushes, %u FUA writes; %u epochs of %s since the checkpoint\n",
+	       rec->path, rec->nr, rec->flushes, rec->fuas, walk->nr,
+	       walk->through ? "one write" : "writes between flushes");
+	line("epochs left out", walk->unclear);
+	line("crash states, all different", f->states);
+	line("  all subsets of the writes of an epoch", f->exhaustive);
+	line("  samples", f->sampled);
+	line("  writes torn in them", f->torn);
+	line("  entering a checkpoint", f->entering);
+	line("  checkpoint", f->active);
+	line("  committing", f->committing);
+	line("  committed", f->committed);
+	line("without a log", f->no_log);
+	line("commit begun by the kernel, finished", f->finished);
+	line("a backup was missing", f->pending_voids);
+	line("newest log page dropped", f->dropped_tails);
+	line("restored, bit for bit", f->restores);
+	line("  power cuts in that", f->restore_cuts);
+	line("committed offline, bit for bit", f->commits);
+	line("  power cuts in that", f->commit_cuts);
+	line("compared with what was read before the commit", f->view_checks);
+	line("restored by bow", f->tool_restores);
+	line("committed by bow", f->tool_commits);
+	line("  bow stopped in the middle", f->tool_cuts);
+	line("e2fsck -fn after a restore", f->fsck_back);
+	line("e2fsck -fp, then -fn after a commit", f->fsck_live);
+}
+
+/* ---- main ---------------------------------------------------------------- */
+
+static const char usage[] =
+	"replay [options] LOG DISK\n\n"
+	"LOG was written by dm-log-writes, DISK is what was below it, as it is now.\n"
+	"  --states N       different crash states to judge (default 2000)\n"
+	"  --seed N         begin elsewhere (default 1)\n"
+	"  --view FILE      what was read through bow, frozen, before the commit\n"
+	"  --write-through  DISK had no volatile cache\n"
+	"  --bow PROGRAM    default: bow\n"
+	"  --scratch FILE   for the programs (default: replay.scratch)\n"
+	"  --failed FILE    leave a failing state there\n"
+	"  --tools N        one state in N is also given to bow and e2fsck (default 40)\n"
+	"  --epoch E --state S [--exhaustive N]  that state alone\n";
+
+enum { OPT_STATES = 256, OPT_SEED, OPT_VIEW, OPT_THROUGH, OPT_BOW, OPT_SCRATCH,
+       OPT_FAILED, OPT_TOOLS, OPT_EPOCH, OPT_STATE, OPT_EXHAUSTIVE };
+
+static const struct option options[] = {
+	{ "states", required_argument, NULL, OPT_STATES },
+	{ "seed", required_argument, NULL, OPT_SEED },
+	{ "view", required_argument, NULL, OPT_VIEW },
+	{ "write-through", no_argument, NULL, OPT_THROUGH },
+	{ "bow", required_argument, NULL, OPT_BOW },
+	{ "scratch", required_argument, NULL, OPT_SCRATCH },
+	{ "failed", required_argument, NULL, OPT_FAILED },
+	{ "tools", required_argument, NULL, OPT_TOOLS },
+	{ "epoch", required_argument, NULL, OPT_EPOCH },
+	{ "state", required_argument, NULL, OPT_STATE },
+	{ "exhaustive", required_argument, NULL, OPT_EXHAUSTIVE },
+	{ "help", no_argument, NULL, 'h' },
+	{ 0 }
+};
+
+static const char *view_path;
+
+static void option(int c)
+{
+	u64 number = optarg ? strtoull(optarg, NULL, 0) : 0;
+
+	switch (c) {
+	case OPT_STATES: walk.states = number; break;
+	case OPT_SEED: walk.run.seed = number; break;
+	case OPT_VIEW: view_path = optarg; break;
+	case OPT_THROUGH: walk.through = true; break;
+	case OPT_BOW: walk.run.bow = optarg; break;
+	case OPT_SCRATCH: walk.run.scratch = optarg; break;
+	case OPT_FAILED: walk.run.failed = optarg; break;
+	case OPT_TOOLS: walk.run.tool_share = (u32)number; break;
+	case OPT_EPOCH: walk.only_epoch = (u32)number; break;
+	case OPT_STATE: walk.only_state = (u32)number; break;
+	case OPT_EXHAUSTIVE: walk.exhaustive = (u32)number; break;
+	case 'h': printf("%s", usage); exit(0);
+	default: exit(2);
+	}
+}
+
+static void remember(int argc, char **argv)
+{
+	int i;
+
+	for (i = 0; i < argc; i++)
+		snprintf(again + strlen(again), sizeof(again) - strlen(again), "%s%s",
+			 i ? " " : "", argv[i]);
+}
+
+int main(int argc, char **argv)
+{
+	struct run *run = &walk.run;
+	u64 size;
+	u8 *disk;
+	int c;
+
+	walk.states = 2000;
+	run->seed = 1;
+	run->bow = "bow";
+	run->scratch = "replay.scratch";
+	run->tool_share = 40;
+	remember(argc, argv);
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
+		option(c);
+	if (optind + 2 != argc)
+		die("%s", usage);
+	disk = read_file(argv[optind + 1], &size);
+	recording_open(&run->rec, argv[optind], size);
+	image_init(&run->img, run->rec.sectors);
+	check_recording(run, disk);
+	if (walk.through)
+		check_through(&run->rec);
+	learn_checkpoint(&walk);
+	if (view_path)
+		learn_view(run, view_path);
+	find_epochs(&walk);
+	find_unclear(&walk);
+	if (!walk.exhaustive)
+		choose_exhaustive(&walk);
+	walk.writes = need(run->rec.nr * sizeof(*walk.writes));
+	walk.fuas = need(run->rec.nr * sizeof(*walk.fuas));
+	if (walk.only_epoch != NOWHERE) {
+		only_one(&walk);
+		return 0;
+	}
+	all_states(&walk);
+	report(&walk);
+	if (run->figures.states < walk.states)
+		die("only %llu different states", (unsigned long long)run->figures.states);
+	return 0;
+}

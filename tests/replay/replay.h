@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Crash states made from a recording of the real kernel module.
+ *
+ *	recording.c	what dm-log-writes has left: writes, flushes, marks
+ *	image.c		the device in memory; every write to it can be taken back
+ *	judge.c		restore and commit, in this process, with cuts
+ *	tool.c		the same by the programs: bow, e2fsck
+ *	replay.c	options, epochs, which states to make, figures
+ *
+ * Everything random in a state follows from the seed, the number of its epoch
+ * and its own number there, so one state can be made again on its own.
+ */
+#ifndef REPLAY_H
+#define REPLAY_H
+
+#include <stdio.h>
+
+#include "dm-cow-finish.h"
+
+#define SECTOR 512U
+#define NOWHERE (~0U)
+
+/* ---- random numbers ------------------------------------------------------ */
+
+struct rng {
+	u64 state;
+};
+
+static inline u64 rng_next(struct rng *rng)
+{
+	u64 z = rng->state += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
+	return z ^ z >> 31;
+}
+
+static inline u32 rnd(struct rng *rng, u32 n)
+{
+	return (u32)(rng_next(rng) % n);
+}
+
+static inline bool one_in(struct rng *rng, u32 n)
+{
+	return n && !rnd(rng, n);
+}
+
+/* ---- the recording ------------------------------------------------------- */
+
+enum entry_flags {
+	ENTRY_FLUSH = 1,
+	ENTRY_FUA = 2,
+	ENTRY_DISCARD = 4,
+	ENTRY_MARK = 8,
+};
+
+struct entry {
+	u32 sector;
+	u32 nr;
+	u32 flags;
+	const u8 *data;		/* NULL: zeroes */
+};
+
+/* Written by the recording script between two of its steps. */
+enum point {
+	POINT_TAKE,		/* all is frozen; the checkpoint message comes next */
+	POINT_TAKEN,		/* it has returned */
+	POINT_COMMIT,		/* the commit message comes next */
+	POINT_COMMITTED,	/* it has returned */
+	NR_POINTS,
+};
+
+struct recording {
+	const char *path;
+	u32 sectors;		/* of the device that bow was on */
+	struct entry *entries;
+	u32 nr;
+	u32 point[NR_POINTS];	/* index of the entry, or NOWHERE */
+	u32 flushes;
+	u32 fuas;
+};
+
+void recording_open(struct recording *rec, const char *path, u64 device_bytes);
+
+/* ---- the device ---------------------------------------------------------- */
+
+struct image {
+	struct cow_io io;
+	u32 sectors;
+	u8 *data;
+	u8 *since;		/* sector: written since the checkpoint */
+	u64 *sum;		/* sector: its part of the hash */
+	u64 hash;		/* of all, as far as it is kept up to date */
+	bool hashing;
+	struct undo *undo;	/* writes that can be taken back */
+	u32 nr_undo;
+	u32 undo_room;
+
+	/* Writes through io: the volatile cache, and the power cut. */
+	struct rng *rng;
+	u32 flushed;		/* in undo: what follows is not durable */
+	u32 nr_writes;
+	u32 ios;
+	u32 cut_at;		/* the operation at which the power goes, or ~0 */
+	bool dead;
+};
+
+struct undo {
+	u32 sector;
+	u32 write;		/* number of the write it is a part of */
+	bool hashed;
+	u64 sum;
+	u8 old[SECTOR];
+	u8 fresh[SECTOR];
+};
+
+void image_init(struct image *img, u32 sectors);
+void image_exit(struct image *img);
+/* For good. */
+void image_apply(struct image *img, u32 sector, const u8 *data, u32 nr);
+/* Until image_back() to what nr_undo was before. */
+void image_try(struct image *img, u32 sector, const u8 *data);
+void image_back(struct image *img, u32 to);
+/* The power comes back; of what was in the cache some is there, some is not. */
+void image_revive(struct image *img);
+
+/* ---- the verdict --------------------------------------------------------- */
+
+struct figures {
+	u64 states, distinct, exhaustive, sampled, torn;
+	u64 entering, active, committing, committed;
+	u64 no_log, restores, commits, finished, pending_voids, dropped_tails;
+	u64 restore_cuts, commit_cuts, tool_restores, tool_commits, tool_cuts;
+	u64 fsck_back, fsck_live, view_checks;
+};
+
+struct run {
+	struct recording rec;
+	struct image img;
+	u8 *snap;		/* the device at the checkpoint */
+	u8 *was_free;		/* block: free then */
+	u8 *view;		/* what was to be read at the commit, or NULL */
+	u8 *view_free;		/* block: nothing to be read there */
+	u64 seed;
+	const char *bow;	/* the program */
+	const char *scratch;	/* a file of its own, for the programs */
+	const char *failed;	/* where a failing state is left */
+	u32 tool_share;		/* one state in so many, 0: none */
+	struct figures figures;
+
+	/* The state being judged. */
+	struct rng rng;
+	u32 epoch, state, base;
+	char what[512];
+	bool may_have_none;	/* no log */
+	bool must_have_none;
+	bool may_commit;
+};
+
+/* Reports, leaves the state in a file, exits. */
+void fail(struct run *run, const char *format, ...)
+	__attribute__((format(printf, 2, 3), noreturn));
+void die(const char *format, ...)
+	__attribute__((format(printf, 1, 2), noreturn));
+void *need(size_t size);
+
+void judge_state(struct run *run);
+/* The free map of the log on the image, as blocks; false if there is no log. */
+bool read_free_map(struct image *img, u8 *was_free);
+/* First sector that is not what it was at the checkpoint, or NOWHERE. */
+u32 not_rolled_back(const struct run *run, const u8 *data);
+/* First sector with something in it that differs from the view, or NOWHERE. */
+u32 not_as_viewed(const struct run *run, const u8 *data);
+
+void tool_judge(struct run *run, bool commit, const struct cow_head *head);
+/* Blocks that the ext4 on @data has not allocated. */
+void read_ext4_free(const struct run *run, const u8 *data, u8 *free);
+void fsck_clean(struct run *run, const u8 *data);
+void fsck_live(struct run *run, const u8 *data);
+
+#endif

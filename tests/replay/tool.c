@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The same states by the programs themselves, in a file: bow, e2fsck; and what
+ * ext4 says is free.
+ */
+#include <errno.h>
+#include <ext2fs/ext2fs.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "replay.h"
+
+#define BLOCK_BYTES 4096U
+#define BLOCK_SECTORS (BLOCK_BYTES / SECTOR)
+#define BOW_DONE 1
+#define BOW_SYSTEM 8
+
+extern char **environ;
+
+static size_t bytes(const struct run *run)
+{
+	return (size_t)run->rec.sectors * SECTOR;
+}
+
+static void to_scratch(const struct run *run, const u8 *data)
+{
+	int fd = open(run->scratch, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	size_t done = 0;
+
+	if (fd < 0 || ftruncate(fd, (off_t)bytes(run)))
+		die("%s: %s", run->scratch, strerror(errno));
+	while (done < bytes(run)) {
+		ssize_t n = pwrite(fd, data + done, bytes(run) - done, (off_t)done);
+
+		if (n <= 0)
+			die("%s: %s", run->scratch, strerror(errno));
+		done += (size_t)n;
+	}
+	close(fd);
+}
+
+static u8 *from_scratch(const struct run *run)
+{
+	int fd = open(run->scratch, O_RDONLY | O_CLOEXEC);
+	u8 *data = need(bytes(run));
+	size_t done = 0;
+
+	if (fd < 0)
+		die("%s: %s", run->scratch, strerror(errno));
+	while (done < bytes(run)) {
+		ssize_t n = pread(fd, data + done, bytes(run) - done, (off_t)done);
+
+		if (n <= 0)
+			die("%s: %s", run->scratch, strerror(errno));
+		done += (size_t)n;
+	}
+	close(fd);
+	return data;
+}
+
+/* Its exit status; what it says goes to SCRATCH.out. */
+static int command(const struct run *run, const char *const argv[])
+{
+	posix_spawn_file_actions_t actions;
+	char out[4096];
+	pid_t pid;
+	int status;
+
+	snprintf(out, sizeof(out), "%s.out", run->scratch);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 1, out,
+					 O_WRONLY | O_CREAT | O_TRUNC, 0600);
+	posix_spawn_file_actions_adddup2(&actions, 1, 2);
+	errno = posix_spawnp(&pid, argv[0], &actions, NULL, (char **)argv, environ);
+	if (errno)
+		die("%s: %s", argv[0], strerror(errno));
+	posix_spawn_file_actions_destroy(&actions);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			die("waitpid: %s", strerror(errno));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void show_output(const struct run *run)
+{
+	char line[1024];
+	FILE *f;
+
+	snprintf(line, sizeof(line), "%s.out", run->scratch);
+	f = fopen(line, "r");
+	while (f && fgets(line, sizeof(line), f))
+		fprintf(stderr, "  | %s", line);
+	if (f)
+		fclose(f);
+}
+
+/* ---- e2fsck -------------------------------------------------------------- */
+
+static void fsck(struct run *run, const char *how, int most)
+{
+	const char *const argv[] = { "e2fsck", how, run->scratch, NULL };
+	int status = command(run, argv);
+
+	if (status <= most)
+		return;
+	show_output(run);
+	fail(run, "e2fsck %s says %d", how, status);
+}
+
+void fsck_clean(struct run *run, const u8 *data)
+{
+	to_scratch(run, data);
+	fsck(run, "-fn", 0);
+}
+
+/* As after a power cut: the journal is replayed, then there is nothing wrong. */
+static void fsck_scratch_live(struct run *run)
+{
+	fsck(run, "-fp", 1);
+	fsck(run, "-fn", 0);
+	run->figures.fsck_live++;
+}
+
+void fsck_live(struct run *run, const u8 *data)
+{
+	to_scratch(run, data);
+	fsck_scratch_live(run);
+}
+
+/* ---- bow ----------------------------------------------------------------- */
+
+/* Killed at some write, then again, then let run. */
+static void run_bow(struct run *run, const char *what, int done)
+{
+	u32 cuts = rnd(&run->rng, 3);
+	char stop[32];
+	const char *const cut[] = {
+		run->bow, what, "--stop-after", stop, run->scratch, NULL
+	};
+	const char *const whole[] = { run->bow, what, run->scratch, NULL };
+	int status = BOW_SYSTEM;
+
+	for (; cuts && status == BOW_SYSTEM; cuts--) {
+		snprintf(stop, sizeof(stop), "%u", 1 + rnd(&run->rng, 40));
+		status = command(run, cut);
+		run->figures.tool_cuts += status == BOW_SYSTEM;
+	}
+	if (status == BOW_SYSTEM)
+		status = command(run, whole);
+	if (status != done && status != 0) {
+		show_output(run);
+		fail(run, "bow %s says %d", what, status);
+	}
+	status = command(run, whole);
+	if (status)
+		fail(run, "bow %s says %d the second time", what, status);
+}
+
+static void check_committed(struct run *run, const struct cow_head *head,
+			    const u8 *data)
+{
+	u32 s, i;
+
+	for (s = 0; s < run->rec.sectors; s++) {
+		u64 from = s;
+
+		if (s - (u32)head->slot1 < head->block_sectors)
+			continue;
+		for (i = 0; i < head->hidden_count; i++)
+			if (s - (u32)head->hidden[i].source < head->block_sectors)
+				from = head->hidden[i].live + s - head->hidden[i].source;
+		if (memcmp(data + (size_t)s * SECTOR, run->img.data + from * SECTOR, SECTOR))
+			fail(run, "bow commit: sector %u is not what was live", s);
+	}
+}
+
+void tool_judge(struct run *run, bool commit, const struct cow_head *head)
+{
+	bool begun = head->state == COW_LOG_COMMITTING;
+	u8 *data;
+	u32 s;
+
+	to_scratch(run, run->img.data);
+	/* To finish a commit is what both do. */
+	if (commit && !(begun && one_in(&run->rng, 2)))
+		run_bow(run, "commit", 0);
+	else
+		run_bow(run, "restore", BOW_DONE);
+	data = from_scratch(run);
+	if (commit) {
+		check_committed(run, head, data);
+		fsck_scratch_live(run);
+		run->figures.tool_commits++;
+	} else {
+		s = not_rolled_back(run, data);
+		if (s != NOWHERE)
+			fail(run, "bow restore: sector %u is not as it was at the checkpoint", s);
+		fsck(run, "-fn", 0);
+		run->figures.fsck_back++;
+		run->figures.tool_restores++;
+	}
+	free(data);
+}
+
+/* ---- ext4's own free blocks ---------------------------------------------- */
+
+void read_ext4_free(const struct run *run, const u8 *data, u8 *free_blocks)
+{
+	u32 b, per, nr = run->rec.sectors / BLOCK_SECTORS;
+	ext2_filsys fs;
+	blk64_t i;
+
+	to_scratch(run, data);
+	if (ext2fs_open(run->scratch, EXT2_FLAG_64BITS, 0, 0, unix_io_manager, &fs) ||
+	    ext2fs_read_block_bitmap(fs))
+		die("%s: no ext4 at the checkpoint", run->rec.path);
+	if (ext2fs_has_feature_journal_needs_recovery(fs->super))
+		die("%s: the ext4 was not frozen", run->rec.path);
+	per = BLOCK_BYTES / fs->blocksize;
+	memset(free_blocks, 1, nr);
+	for (b = 0; b < nr; b++)
+		for (i = (blk64_t)b * per; i < ((blk64_t)b + 1) * per; i++)
+			if (i < fs->super->s_first_data_block ||
+			    i >= ext2fs_blocks_count(fs->super) ||
+			    ext2fs_test_block_bitmap2(fs->block_map, i))
+				free_blocks[b] = 0;
+	ext2fs_free(fs);
+}
