@@ -100,7 +100,7 @@ void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head)
 	memset(disk, 0, sizeof(*disk));
 	memcpy(disk->magic, COW_LOG_MAGIC, COW_LOG_MAGIC_SIZE);
 	disk->version = cpu_to_le32(COW_LOG_VERSION);
-	disk->features_compat = cpu_to_le32(COW_FEATURES_COMPAT);
+	disk->features_compat = cpu_to_le32(head->features_compat);
 	disk->features_ro_compat = cpu_to_le32(COW_FEATURES_RO_COMPAT);
 	disk->features_incompat = cpu_to_le32(COW_FEATURES_INCOMPAT);
 	disk->state = cpu_to_le32(head->state);
@@ -178,6 +178,7 @@ static void decode(const struct cow_disk_header *disk, struct cow_head *head)
 	u32 i;
 
 	memset(head, 0, sizeof(*head));
+	head->features_compat = le32_to_cpu(disk->features_compat);
 	head->state = le32_to_cpu(disk->state);
 	memcpy(head->uuid, disk->uuid, sizeof(head->uuid));
 	head->generation = le64_to_cpu(disk->generation);
@@ -253,16 +254,23 @@ u32 cow_log_room(const struct cow_log *log)
 EXPORT_SYMBOL_GPL(cow_log_room);
 
 /* A version no older than any page ever written. */
-static void stamp(struct cow_log *log)
+static void stamp(struct cow_log *log, u32 features_compat)
 {
+	log->head.features_compat = features_compat;
 	log->head.generation = ++log->generation;
 	cow_page_encode(log->tail, &log->head);
+}
+
+/* A version for a slot: that of slot 1 can be told from every other page. */
+static void stamp_slot(struct cow_log *log, unsigned int slot)
+{
+	stamp(log, slot ? COW_FEATURE_SLOT1 : 0);
 }
 
 /* The tail becomes the predecessor at @place, an empty page the tail. */
 static void turn_page(struct cow_log *log, u64 place)
 {
-	stamp(log);
+	stamp(log, 0);
 	memcpy(log->sealed, log->tail, sizeof(*log->sealed));
 	log->head.sequence++;
 	log->head.prev_place = place;
@@ -305,7 +313,7 @@ unsigned int cow_log_stage(struct cow_log *log, struct cow_page_write writes[2])
 {
 	unsigned int nr = 0;
 
-	stamp(log);
+	stamp_slot(log, !log->newest);
 	writes[nr++] = (struct cow_page_write) {
 		.sector = slot_sector(log, !log->newest),
 		.page = log->tail,
@@ -362,14 +370,15 @@ int cow_log_write_first(struct cow_log *log, const struct cow_geometry *geo,
 	u32 sectors = cow_run_sectors(geo, 0, 1), first = io->atomic_sectors;
 	int r;
 
-	stamp(log);
+	/* Nothing names it yet, and if this is cut nothing ever will. */
+	stamp(log, 0);
 	r = write_page(io, log->head.slot1, log->tail);
 	/* All that the header will name, before the header. */
 	if (!r)
 		r = cow_flush(io);
 	if (r)
 		return r;
-	stamp(log);
+	stamp_slot(log, 0);
 	memset(buf, 0, (size_t)sectors << 9);
 	memcpy(buf, log->tail, sizeof(*log->tail));
 	*named = true;
@@ -409,7 +418,7 @@ static int rewrite_slot(struct cow_log *log, struct cow_io *io,
 	u32 sectors = slot == log->newest ? io->atomic_sectors : COW_PAGE_SECTORS;
 	int r;
 
-	stamp(log);
+	stamp_slot(log, slot);
 	r = cow_write(io, slot_sector(log, slot), log->tail, sectors);
 	if (!r)
 		r = cow_flush(io);
@@ -418,13 +427,26 @@ static int rewrite_slot(struct cow_log *log, struct cow_io *io,
 	return r;
 }
 
+/*
+ * What is left behind in a former slot 1 may outlive the log, and so may a new
+ * place that block 0 never came to name: neither may pass for slot 1.
+ */
+static int disown_slot1(struct cow_log *log, struct cow_io *io)
+{
+	stamp(log, 0);
+	return cow_write(io, log->head.slot1, log->tail,
+			 log->newest ? io->atomic_sectors : COW_PAGE_SECTORS);
+}
+
 int cow_log_move_slot1(struct cow_log *log, struct cow_io *io, u64 place)
 {
 	u64 old = log->head.slot1;
-	int r;
+	int r = disown_slot1(log, io);
 
+	if (r)
+		return r;
 	log->head.slot1 = place;
-	stamp(log);
+	stamp(log, 0);
 	r = write_page(io, place, log->tail);
 	/* The new slot is whole before block 0 names it... */
 	if (!r)

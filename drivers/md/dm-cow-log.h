@@ -74,6 +74,7 @@ struct cow_hidden {
 
 /* struct cow_disk_header in the CPU's byte order, less what never changes. */
 struct cow_head {
+	u32 features_compat;	/* of this very page; given anew with every write */
 	u32 state;		/* COW_LOG_* of the format */
 	u8 uuid[16];
 	u64 generation;
@@ -178,7 +179,7 @@ int cow_log_write_sealed(struct cow_log *log, struct cow_io *io, u64 place);
 
 /*
  * Move slot 1 to @place. Two flushes inside. No group may be in flight. The old
- * place is nobody's when it returns 0.
+ * place is nobody's when it returns 0, and does not look like slot 1 any more.
  */
 int cow_log_move_slot1(struct cow_log *log, struct cow_io *io, u64 place);
 

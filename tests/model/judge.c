@@ -41,6 +41,34 @@ static void refused(const struct cow_picture *pic, const char *when)
 	     (unsigned long long)complaint->source);
 }
 
+/*
+ * A page that passes for slot 1 is slot 1 of the log that is there, or of one
+ * that was ended in due form. "bow restore --scan" relies on it.
+ */
+static void check_strays(struct sim *sim, const struct disk *disk,
+			 const struct cow_head *log)
+{
+	u64 sector;
+
+	for (sector = 8; sector + COW_PAGE_SECTORS <= sim->sectors; sector += 8) {
+		const void *page = disk->view + sector * SECTOR;
+		struct cow_head head;
+
+		if (memcmp(page, COW_LOG_MAGIC, COW_LOG_MAGIC_SIZE) ||
+		    cow_head_decode(page, sim->sectors, &head) ||
+		    !(head.features_compat & COW_FEATURE_SLOT1) ||
+		    head.slot1 != sector || head.state != COW_LOG_CHECKPOINT)
+			continue;
+		if (!log || memcmp(head.uuid, log->uuid, sizeof(head.uuid)))
+			fail("slot 1 of a log that has ended, at %llu",
+			     (unsigned long long)sector);
+		if (log->slot1 != sector)
+			fail("passes for slot 1, at %llu",
+			     (unsigned long long)sector);
+		stats.slot1_found++;
+	}
+}
+
 static void check_restored(struct sim *sim, const u8 *image)
 {
 	u64 block;
@@ -67,6 +95,7 @@ static void check_end(struct sim *sim, const struct live *live,
 	if (read_log(disk, &pic, COW_CHECK_ALL) != COW_LOG_NO_MAGIC)
 		fail("there is still a log");
 	cow_picture_exit(&pic);
+	check_strays(sim, disk, NULL);
 	if (commit) {
 		live_check(live, disk->view, &nowhere, NULL, true, "after a commit");
 		stats.offline_commits++;
@@ -317,6 +346,7 @@ static void judge_log(struct sim *sim, struct cow_picture *pic,
 	struct plan random;
 
 	check_state(sim, pic->log.head.state);
+	check_strays(sim, &clone, &pic->log.head);
 	stats.dropped_tails += pic->dropped_tail;
 	stats.pending_voids += !!pic->nr_voids;
 	redirect_set(&redirect, &pic->log.head);
@@ -353,6 +383,7 @@ static void judge_cut(struct sim *sim, const struct cut *cut, struct rng *rng,
 	cow_picture_exit(&pic);
 	if (sim->phase == PHASE_ACTIVE)
 		fail("the log is gone");
+	check_strays(sim, &clone, NULL);
 	live_check(&sim->live, clone.view, &nowhere, &sim->disk,
 		   false, "after a cut, without a log");
 }

@@ -394,7 +394,7 @@ struct stats {
 	    copies_short, collisions, moves_backup, moves_page, moves_run,
 	    moves_part, moves_slot1, moves_seal, moves_live, rollovers,
 	    no_space, held, errors[ERROR_KINDS], log_failures, voids,
-	    pending_voids, dropped_tails;
+	    pending_voids, dropped_tails, slot1_found;
 };
 
 extern struct stats stats;

@@ -35,7 +35,7 @@ static const struct kind kinds[] = {
 	TITLE("moves", moves_backup), KIND(moves_page), KIND(moves_run),
 	KIND(moves_part), KIND(moves_slot1), KIND(moves_seal), KIND(moves_live),
 	TITLE("log", rollovers), KIND(voids), KIND(pending_voids),
-	KIND(dropped_tails), KIND(log_failures),
+	KIND(dropped_tails), KIND(slot1_found), KIND(log_failures),
 	{ "errors", "read_errors", &stats.errors[0] },
 	{ NULL, "backup_errors", &stats.errors[1] },
 	{ NULL, "page_errors", &stats.errors[2] },

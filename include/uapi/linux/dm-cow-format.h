@@ -38,10 +38,18 @@
 #define COW_MAX_RUN_SECTORS	2048	/* 1 MiB: no record covers more */
 #endif
 
-/* Features this version knows: none yet. */
-#define COW_FEATURES_COMPAT	0U
+/* Features this version knows. */
+#define COW_FEATURE_SLOT1	(1U << 0)	/* compat: see below */
+#define COW_FEATURES_COMPAT	COW_FEATURE_SLOT1
 #define COW_FEATURES_RO_COMPAT	0U
 #define COW_FEATURES_INCOMPAT	0U
+
+/*
+ * COW_FEATURE_SLOT1 is set in a page that was written to slot 1 while block 0
+ * durably named its place, and in no other: not in the first version, nor in
+ * the copies that a move of slot 1 makes. So among all pages of a log, lost
+ * ones too, it singles out slot 1 where block 0 can not be asked any more.
+ */
 
 /* The state word of the newest version of the tail. */
 #define COW_LOG_CHECKPOINT	1U	/* live: may be resumed, committed, restored */
