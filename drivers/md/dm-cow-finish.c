@@ -58,7 +58,8 @@ int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
 		return -ENOMEM;
 	if (!log->head.hidden_count)
 		r = -EINVAL;
-	if (!r && log->head.state != COW_LOG_COMMITTING)
+	/* The tool may have put the header back with that state in it. */
+	if (!r && (log->head.state != COW_LOG_COMMITTING || !log->newest))
 		r = cow_log_mark(log, io, COW_LOG_COMMITTING);
 	if (!r)
 		r = cow_put_back_hidden(log, geo, io, buf);
@@ -145,7 +146,7 @@ int cow_restore(struct cow_picture *pic,
 	int r = 0;
 
 	/* From here on no one may take the device for a live one. */
-	if (pic->log.head.state != COW_LOG_RESTORING)
+	if (pic->log.head.state != COW_LOG_RESTORING || !pic->log.newest)
 		r = cow_log_mark(&pic->log, pic->io, COW_LOG_RESTORING);
 	if (!r)
 		r = cow_picture_each_original(pic, gather, &restore);
