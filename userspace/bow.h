@@ -35,7 +35,9 @@ extern const struct command cmd_check, cmd_checkpoint, cmd_commit, cmd_create,
 /* Long options without a letter start here. */
 enum {
 	OPT_BLOCK_SIZE = 256,
+	OPT_DISCARD_LOG,
 	OPT_DRY_RUN,
+	OPT_FORCE_INCOMPLETE,
 	OPT_JSON,
 	OPT_LOW_WATER,
 	OPT_ON_FULL,
@@ -43,8 +45,10 @@ enum {
 	OPT_RECLAIM,
 	OPT_RESUME,
 	OPT_ROLL_FORWARD,
+	OPT_SCAN,
 	OPT_STOP_AFTER,
 	OPT_TEST_PAUSE_MS,
+	OPT_UUID,
 };
 
 #define BOW_COMMON_OPTIONS \

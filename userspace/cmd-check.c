@@ -3,7 +3,7 @@
  * bow check: verify a log as restore would, and write nothing.
  */
 #include "bow.h"
-#include "offline.h"
+#include "rescue.h"
 
 static int judge(const struct offline *off)
 {
@@ -16,6 +16,7 @@ static void print_json(const struct offline *off, int status)
 {
 	static const char * const verdicts[] = {
 		[BOW_OK] = "no-log", [BOW_DONE] = "good", [BOW_DAMAGED] = "damaged",
+		[BOW_REFUSED] = "not-used",
 	};
 	struct json_object *obj = json_report();
 
@@ -24,6 +25,8 @@ static void print_json(const struct offline *off, int status)
 	json_add_number(obj, "status", (u64)status);
 	json_object_object_add(obj, "log", off->has_tail ? offline_json(off) : NULL);
 	json_object_object_add(obj, "error", offline_json_error(off));
+	if (off->scanned)
+		json_object_object_add(obj, "logs", rescue_json(off));
 	json_add_number(obj, "verify_ms", (u64)off->verify_ms);
 	json_print(obj);
 }
@@ -36,7 +39,8 @@ static const char *advice(const struct offline *off)
 	case COW_LOG_RESTORING:
 		return "a restore was interrupted: 'bow restore' finishes it";
 	}
-	return "can be resumed, committed and restored";
+	return off->found ? "'bow restore --scan' can use it" :
+			    "can be resumed, committed and restored";
 }
 
 static void print_text(const struct offline *off, int status)
@@ -52,25 +56,44 @@ static void print_text(const struct offline *off, int status)
 static const struct option options[] = {
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "quiet", no_argument, NULL, 'q' },
+	RESCUE_OPTIONS,
 	BOW_COMMON_OPTIONS
 };
 
-static int check(const char *path, bool json, bool quiet)
+struct request {
+	const char *path;
+	bool json;
+	bool quiet;
+	struct rescue rescue;
+};
+
+static void report(const struct offline *off, const struct request *req,
+		   int status)
 {
+	if (req->json)
+		print_json(off, status);
+	else if (!req->quiet)
+		print_text(off, status);
+}
+
+static int check(const struct request *req)
+{
+	bool quiet = req->json || req->quiet;
 	struct offline off;
-	int status = offline_open(&off, path, false);
+	int status = offline_open(&off, req->path, false);
 
 	if (status)
 		return status;
-	status = offline_read(&off, COW_CHECK_ALL, json || quiet);
+	status = offline_read(&off, COW_CHECK_ALL, quiet);
+	if (!status)
+		status = rescue_look(&off, &req->rescue, quiet);
 	if (!status) {
 		status = judge(&off);
-		if (json)
-			print_json(&off, status);
-		else if (!quiet)
-			print_text(&off, status);
+		report(&off, req, status);
 		if (status == BOW_DAMAGED)
 			offline_complain(&off);
+	} else if (status != BOW_SYSTEM && req->json) {
+		print_json(&off, status);
 	}
 	offline_close(&off);
 	return status;
@@ -78,23 +101,31 @@ static int check(const char *path, bool json, bool quiet)
 
 static int run(int argc, char **argv)
 {
-	bool json = false, quiet = false;
+	struct request req = { 0 };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "qhV", options, NULL)) != -1)
 		switch (c) {
 		case 'q':
-			quiet = true;
+			req.quiet = true;
 			break;
 		case OPT_JSON:
-			json = true;
+			req.json = true;
+			break;
+		case OPT_SCAN:
+		case OPT_UUID:
+			if (!rescue_option(&req.rescue, c, optarg))
+				return bow_usage_error(&cmd_check, "--uuid wants a uuid");
 			break;
 		default:
 			return bow_common_option(&cmd_check, c);
 		}
 	if (optind + 1 != argc)
 		return bow_usage_error(&cmd_check, "one device or image, please");
-	return check(argv[optind], json, quiet);
+	if (req.rescue.has_uuid && !req.rescue.scan)
+		return bow_usage_error(&cmd_check, "--uuid goes with --scan");
+	req.path = argv[optind];
+	return check(&req);
 }
 
 const struct command cmd_check = {
@@ -106,9 +137,14 @@ const struct command cmd_check = {
 	"Options:\n"
 	"      --json      report as JSON\n"
 	"  -q, --quiet     exit status and errors only\n"
+	"      --scan      block 0 has been overwritten: read all of the device, list\n"
+	"                  the logs that are found\n"
+	"      --uuid <uuid>\n"
+	"                  with --scan: verify that one only\n"
 	"  -h, --help      this text\n"
 	"  -V, --version   the version\n\n"
 	"Exit status: 0 no log, 1 a good log is there, 2 usage, 4 log damaged,\n"
-	"8 I/O or system error, 16 device in use.\n",
+	"8 I/O or system error, 16 device in use, or a log that is not used without\n"
+	"being asked to.\n",
 	.run = run,
 };

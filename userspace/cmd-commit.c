@@ -8,7 +8,7 @@
 #include "bow.h"
 #include "dm.h"
 #include "mnt.h"
-#include "offline.h"
+#include "rescue.h"
 
 struct request {
 	const char *what;
@@ -118,6 +118,8 @@ static int commit_read(struct offline *off, const struct request *req)
 	return BOW_OK;
 }
 
+static const struct rescue no_scan;
+
 static int commit_offline(const struct request *req)
 {
 	struct offline off;
@@ -127,6 +129,8 @@ static int commit_offline(const struct request *req)
 		return status;
 	off.dev.stop_after = req->stop_after;
 	status = offline_read(&off, COW_CHECK_ALL, req->json);
+	if (!status)
+		status = rescue_look(&off, &no_scan, true);
 	if (!status)
 		status = commit_read(&off, req);
 	offline_close(&off);

@@ -6,10 +6,11 @@
  * JSON too.
  */
 #include "bow.h"
-#include "offline.h"
+#include "rescue.h"
 
 struct dump {
 	struct offline off;
+	struct rescue rescue;
 	bool json;
 	u64 pages;		/* begun so far */
 	u64 sequence;		/* of the page that is being printed */
@@ -180,25 +181,49 @@ static void print_slot(struct dump *dump, unsigned int slot, u64 sector,
 	put_json(obj);
 }
 
+/* Block 0 as it is, and slot 1 where it was found. */
+static void print_slots_of_scan(struct dump *dump, struct cow_disk_page *page)
+{
+	struct offline *off = &dump->off;
+	const void *page0 = off->dev.page0;
+	struct cow_head head;
+	u64 slot1 = off->found->slot1;
+	enum cow_log_error error;
+
+	off->dev.page0 = NULL;
+	error = read_slot(dump, 0, page, &head);
+	print_slot(dump, 0, 0, page, error);
+	error = read_slot(dump, slot1, page, &head);
+	print_slot(dump, 1, slot1, page, error);
+	off->dev.page0 = page0;
+}
+
+static void print_slots_of_log(struct dump *dump, struct cow_disk_page *page)
+{
+	struct cow_head head = { 0 };
+	enum cow_log_error error = read_slot(dump, 0, page, &head);
+	u64 slot1 = head.slot1;
+
+	print_slot(dump, 0, 0, page, error);
+	/* Torn records in block 0 do not matter here, its header does. */
+	if (error && error != COW_LOG_BAD_RECORDS)
+		return;
+	error = read_slot(dump, slot1, page, &head);
+	print_slot(dump, 1, slot1, page, error);
+}
+
 static int print_slots(struct dump *dump)
 {
 	struct cow_disk_page *page = cow_zalloc(sizeof(*page));
-	struct cow_head head = { 0 };
-	enum cow_log_error error;
-	u64 slot1;
 
 	if (!page)
 		return fail(BOW_SYSTEM, "out of memory");
-	error = read_slot(dump, 0, page, &head);
 	if (dump->json)
 		fputs(",\n\"slots\":[", stdout);
-	print_slot(dump, 0, 0, page, error);
-	/* Torn records in block 0 do not matter here, its header does. */
-	if (!error || error == COW_LOG_BAD_RECORDS) {
-		slot1 = head.slot1;
-		error = read_slot(dump, slot1, page, &head);
-		print_slot(dump, 1, slot1, page, error);
-	}
+	if (dump->off.found)
+		print_slots_of_scan(dump, page);
+	else
+		print_slots_of_log(dump, page);
 	if (dump->json)
 		putchar(']');
 	cow_free(page);
@@ -315,11 +340,11 @@ static int print_pages(struct dump *dump)
 	struct offline *off = &dump->off;
 	int status;
 
-	off->pic.visit = on_record;
-	off->pic.visit_data = dump;
+	off->visit = on_record;
+	off->visit_data = dump;
 	if (dump->json)
 		fputs(",\n\"pages\":[", stdout);
-	status = offline_read(off, COW_CHECK_ALL, true);
+	status = offline_read_again(off, COW_CHECK_ALL, true);
 	if (!status && off->error)
 		print_bad_record(dump);
 	end_page(dump);
@@ -337,6 +362,8 @@ static void print_end(struct dump *dump, int status)
 	if (dump->json) {
 		put_json_member("log", off->has_tail ? offline_json(off) : NULL);
 		put_json_member("error", offline_json_error(off));
+		if (off->scanned)
+			put_json_member("logs", rescue_json(off));
 		printf(",\n\"status\":%d}\n", status);
 	} else if (status == BOW_DONE) {
 		puts("summary: good");
@@ -346,11 +373,37 @@ static void print_end(struct dump *dump, int status)
 		offline_complain(off);
 }
 
+/* Any log will do to be shown, be it alone or the one that is named. */
+static int find_log(struct dump *dump)
+{
+	struct offline *off = &dump->off;
+	struct scan_log *log;
+	int status = offline_read(off, COW_CHECK_TAIL, true);
+
+	if (status || !rescue_needed(off))
+		return status;
+	status = rescue_find(off, true);
+	if (status || !off->scan.nr)
+		return status;
+	if (!dump->json)
+		rescue_print(off);
+	log = rescue_pick(off, &dump->rescue);
+	if (!log)
+		return fail(BOW_REFUSED, "%s: choose one of these logs with --uuid",
+			    off->dev.path);
+	if (!log->page)
+		return fail(BOW_REFUSED, "%s: the slot 1 of this log is not there",
+			    off->dev.path);
+	return rescue_read(off, log, true);
+}
+
 static int dump_all(struct dump *dump)
 {
 	struct offline *off = &dump->off;
-	int status;
+	int status = dump->rescue.scan ? find_log(dump) : 0;
 
+	if (status)
+		return status;
 	if (dump->json) {
 		fputs("{\"version\":1,\n\"device\":", stdout);
 		put_json(json_object_new_string(off->dev.path));
@@ -371,6 +424,7 @@ static int dump_all(struct dump *dump)
 
 static const struct option options[] = {
 	{ "json", no_argument, NULL, OPT_JSON },
+	RESCUE_OPTIONS,
 	BOW_COMMON_OPTIONS
 };
 
@@ -379,13 +433,23 @@ static int run(int argc, char **argv)
 	struct dump dump = { .json = false };
 	int c, status;
 
-	while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1) {
-		if (c != OPT_JSON)
+	while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1)
+		switch (c) {
+		case OPT_JSON:
+			dump.json = true;
+			break;
+		case OPT_SCAN:
+		case OPT_UUID:
+			if (!rescue_option(&dump.rescue, c, optarg))
+				return bow_usage_error(&cmd_dump, "--uuid wants a uuid");
+			break;
+		default:
 			return bow_common_option(&cmd_dump, c);
-		dump.json = true;
-	}
+		}
 	if (optind + 1 != argc)
 		return bow_usage_error(&cmd_dump, "one device or image, please");
+	if (dump.rescue.has_uuid && !dump.rescue.scan)
+		return bow_usage_error(&cmd_dump, "--uuid goes with --scan");
 	status = offline_open(&dump.off, argv[optind], false);
 	if (status)
 		return status;
@@ -403,6 +467,10 @@ const struct command cmd_dump = {
 	"verdict. Places and lengths are in sectors of 512 bytes.\n\n"
 	"Options:\n"
 	"      --json      as JSON\n"
+	"      --scan      block 0 has been overwritten: read all of the device, list\n"
+	"                  the logs that are found, show the one there is\n"
+	"      --uuid <uuid>\n"
+	"                  with --scan: show that one\n"
 	"  -h, --help      this text\n"
 	"  -V, --version   the version\n\n"
 	"Exit status: as of 'bow check'.\n",

@@ -3,7 +3,7 @@
  * bow restore: roll a device or an image back to its checkpoint.
  */
 #include "bow.h"
-#include "offline.h"
+#include "rescue.h"
 
 struct request {
 	const char *path;
@@ -11,6 +11,8 @@ struct request {
 	bool json;
 	bool quiet;
 	bool roll_forward;
+	bool discard_log;
+	struct rescue rescue;
 	u64 stop_after;
 };
 
@@ -64,7 +66,10 @@ static int refuse(const struct offline *off, const struct request *req)
 {
 	int status = offline_complain(off);
 
-	if (off->error == COW_LOG_WRONG_SIZE)
+	if (off->error == COW_LOG_BAD_HEADER)
+		error_msg("'bow restore --scan %s' looks for the rest of the log; 'bow restore --discard-log %s' gives it up",
+			  req->path, req->path);
+	else if (off->error == COW_LOG_WRONG_SIZE)
 		error_msg("name the device that the bow device was made on, not a part or a copy of another size");
 	else if (off->has_tail && !req->roll_forward &&
 		 off->pic.log.head.state == COW_LOG_CHECKPOINT)
@@ -109,6 +114,8 @@ static void print_json(const struct offline *off, const struct request *req,
 	json_add_number(obj, "status", (u64)status);
 	json_object_object_add(obj, "log", log);
 	json_object_object_add(obj, "error", offline_json_error(off));
+	if (off->scanned)
+		json_object_object_add(obj, "logs", rescue_json(off));
 	json_add_number(obj, "verify_ms", (u64)off->verify_ms);
 	json_add_number(obj, "write_ms", (u64)ms);
 	json_print(obj);
@@ -117,15 +124,28 @@ static void print_json(const struct offline *off, const struct request *req,
 static int act(struct offline *off, const struct request *req,
 	       const struct action *action)
 {
-	int status;
+	int status = BOW_OK;
 
 	if (action == &nothing)
 		return BOW_OK;
 	if (req->dry_run)
 		return BOW_DONE;
+	if (off->found)
+		status = rescue_adopt(off, action->commit ? COW_LOG_COMMITTING :
+				      COW_LOG_RESTORING);
+	if (status)
+		return status;
 	status = action->commit ? offline_commit(off) :
 				  offline_restore(off, req->quiet || req->json);
 	return status ? status : BOW_DONE;
+}
+
+static int report_refusal(const struct offline *off, const struct request *req,
+			  int status)
+{
+	if (req->json && status != BOW_SYSTEM)
+		print_json(off, req, NULL, status, 0, NULL);
+	return status;
 }
 
 static int restore(struct offline *off, const struct request *req)
@@ -137,8 +157,10 @@ static int restore(struct offline *off, const struct request *req)
 
 	off->dev.stop_after = req->stop_after;
 	status = offline_read(off, COW_CHECK_ALL, req->quiet || req->json);
+	if (!status)
+		status = rescue_look(off, &req->rescue, req->quiet || req->json);
 	if (status)
-		return status;
+		return report_refusal(off, req, status);
 	action = choose(off, req);
 	log = req->json && off->has_tail ? offline_json(off) : NULL;
 	start = now_ms();
@@ -150,43 +172,132 @@ static int restore(struct offline *off, const struct request *req)
 	return status;
 }
 
+/* ---- giving up ------------------------------------------------------------ */
+
+/* Is there no other way, for anybody, to bring this log to an end? */
+static bool is_useless(const struct offline *off)
+{
+	if (!off->has_log)
+		return true;
+	if (off->error == COW_LOG_BAD_VERSION || off->error == COW_LOG_BAD_FEATURES)
+		return false;
+	return off->error && (!off->has_tail ||
+			      off->pic.log.head.state == COW_LOG_RESTORING);
+}
+
+static int refuse_discard(const struct offline *off)
+{
+	if (!off->has_tail)
+		return fail(BOW_REFUSED, "%s: %s: a newer bow can use this log; nothing was written",
+			    off->dev.path, cow_log_strerror(off->error));
+	return fail(BOW_REFUSED, "%s: the log is of use: 'bow restore' rolls back, 'bow restore --roll-forward' keeps the present contents; nothing was written",
+		    off->dev.path);
+}
+
+static void report_discard(const struct request *req, u64 erased)
+{
+	struct json_object *obj;
+
+	if (req->json) {
+		obj = json_report();
+		json_add_string(obj, "device", req->path);
+		json_add_string(obj, "action", "discarded");
+		json_add_bool(obj, "dry_run", req->dry_run);
+		json_add_number(obj, "erased", erased);
+		json_print(obj);
+	} else if (!req->quiet) {
+		printf("%s: %llu log headers %serased, no other block is touched\n",
+		       req->path, (unsigned long long)erased,
+		       req->dry_run ? "would be " : "");
+	}
+}
+
+/* What is left of logs that can not be used goes; nothing is put back. */
+static int discard(struct offline *off, const struct request *req)
+{
+	u64 erased;
+	int status;
+
+	off->dev.stop_after = req->stop_after;
+	status = offline_read(off, COW_CHECK_ALL, req->quiet || req->json);
+	if (status)
+		return status;
+	if (!is_useless(off))
+		return refuse_discard(off);
+	status = rescue_find(off, req->quiet || req->json);
+	if (!status && !req->quiet && !req->json)
+		rescue_print(off);
+	if (!status)
+		status = rescue_discard(off, req->dry_run, &erased);
+	if (status)
+		return status;
+	report_discard(req, erased);
+	return erased ? BOW_DONE : BOW_OK;
+}
+
 static const struct option options[] = {
+	{ "discard-log", no_argument, NULL, OPT_DISCARD_LOG },
 	{ "dry-run", no_argument, NULL, 'n' },
+	{ "force-incomplete", no_argument, NULL, OPT_FORCE_INCOMPLETE },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "roll-forward", no_argument, NULL, OPT_ROLL_FORWARD },
 	{ "stop-after", required_argument, NULL, OPT_STOP_AFTER },
+	RESCUE_OPTIONS,
 	BOW_COMMON_OPTIONS
 };
+
+/* One option; -1: understood. */
+static int take_option(int c, struct request *req)
+{
+	switch (c) {
+	case 'n':
+		req->dry_run = true;
+		return -1;
+	case 'q':
+		req->quiet = true;
+		return -1;
+	case OPT_JSON:
+		req->json = true;
+		return -1;
+	case OPT_ROLL_FORWARD:
+		req->roll_forward = true;
+		return -1;
+	case OPT_DISCARD_LOG:
+		req->discard_log = true;
+		return -1;
+	case OPT_FORCE_INCOMPLETE:
+		req->rescue.incomplete = true;
+		return -1;
+	case OPT_SCAN:
+	case OPT_UUID:
+		if (rescue_option(&req->rescue, c, optarg))
+			return -1;
+		return bow_usage_error(&cmd_restore, "--uuid wants a uuid");
+	case OPT_STOP_AFTER:	/* for tests: a cut at that write */
+		if (!parse_number(optarg, &req->stop_after))
+			return -1;
+		return bow_usage_error(&cmd_restore, "--stop-after wants a number");
+	}
+	return bow_common_option(&cmd_restore, c);
+}
 
 /* -1: go on; else an exit status. */
 static int parse_options(int argc, char **argv, struct request *req)
 {
-	int c;
+	int c, status;
 
-	while ((c = getopt_long(argc, argv, "nqhV", options, NULL)) != -1)
-		switch (c) {
-		case 'n':
-			req->dry_run = true;
-			break;
-		case 'q':
-			req->quiet = true;
-			break;
-		case OPT_JSON:
-			req->json = true;
-			break;
-		case OPT_ROLL_FORWARD:
-			req->roll_forward = true;
-			break;
-		case OPT_STOP_AFTER:	/* for tests: a cut at that write */
-			if (parse_number(optarg, &req->stop_after))
-				return bow_usage_error(&cmd_restore, "--stop-after wants a number");
-			break;
-		default:
-			return bow_common_option(&cmd_restore, c);
-		}
+	while ((c = getopt_long(argc, argv, "nqhV", options, NULL)) != -1) {
+		status = take_option(c, req);
+		if (status >= 0)
+			return status;
+	}
 	if (optind + 1 != argc)
 		return bow_usage_error(&cmd_restore, "one device or image, please");
+	if ((req->rescue.has_uuid || req->rescue.incomplete) && !req->rescue.scan)
+		return bow_usage_error(&cmd_restore, "--uuid and --force-incomplete go with --scan");
+	if (req->discard_log && (req->rescue.scan || req->roll_forward))
+		return bow_usage_error(&cmd_restore, "--discard-log does not go with --scan or --roll-forward");
 	req->path = argv[optind];
 	return -1;
 }
@@ -202,7 +313,7 @@ static int run(int argc, char **argv)
 	status = offline_open(&off, req.path, !req.dry_run);
 	if (status)
 		return status;
-	status = restore(&off, &req);
+	status = req.discard_log ? discard(&off, &req) : restore(&off, &req);
 	offline_close(&off);
 	return status;
 }
@@ -220,9 +331,17 @@ const struct command cmd_restore = {
 	"  -q, --quiet          no report, no progress\n"
 	"      --roll-forward   give the checkpoint up and keep the present contents,\n"
 	"                       even if older parts of the log are damaged\n"
+	"      --scan           block 0 has been overwritten: read all of the device to\n"
+	"                       find the log\n"
+	"      --uuid <uuid>    with --scan: of the log that is meant\n"
+	"      --force-incomplete\n"
+	"                       with --scan: use a log although something may be missing\n"
+	"      --discard-log    erase the header of a log that is of no use any more;\n"
+	"                       nothing is rolled back\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n\n"
 	"Exit status: 0 no log, 1 rolled back (or commit finished), 2 usage,\n"
-	"4 log damaged and nothing written, 8 I/O or system error, 16 device in use.\n",
+	"4 log damaged and nothing written, 8 I/O or system error, 16 device in use, or\n"
+	"a log that is not used without being asked to.\n",
 	.run = run,
 };

@@ -30,19 +30,19 @@ static int io_error(struct bow_dev *dev, const char *what, u64 sector, int err)
 	return -err;
 }
 
-static int read_all(struct bow_dev *dev, u64 sector, size_t len)
+int bow_dev_read_quietly(struct bow_dev *dev, u64 sector, void *buf, u32 sectors)
 {
 	off_t at = (off_t)(sector << 9);
-	size_t done = 0;
+	size_t done = 0, len = (size_t)sectors << 9;
 
 	while (done < len) {
-		ssize_t n = pread(dev->fd, (u8 *)dev->bounce + done, len - done,
+		ssize_t n = pread(dev->fd, (u8 *)buf + done, len - done,
 				  at + (off_t)done);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return io_error(dev, "read", sector, n ? errno : EIO);
+			return n ? -errno : -EIO;
 		done += (size_t)n;
 	}
 	return 0;
@@ -66,6 +66,14 @@ static int write_all(struct bow_dev *dev, u64 sector, size_t len)
 	return 0;
 }
 
+/* What is read of block 0 is not what is there. */
+static void lay_over(struct bow_dev *dev, u64 sector, u32 sectors)
+{
+	if (sector < COW_PAGE_SECTORS)
+		memcpy(dev->bounce, (const u8 *)dev->page0 + (sector << 9),
+		       min_t(u64, sectors, COW_PAGE_SECTORS - sector) << 9);
+}
+
 /* The plain code does not know about alignment in memory. */
 static int dev_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 {
@@ -74,10 +82,12 @@ static int dev_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 	while (sectors) {
 		u32 part = min(sectors, BOUNCE_SECTORS);
 		size_t len = (size_t)part << 9;
-		int r = read_all(dev, sector, len);
+		int r = bow_dev_read_quietly(dev, sector, dev->bounce, part);
 
 		if (r)
-			return r;
+			return io_error(dev, "read", sector, -r);
+		if (dev->page0)
+			lay_over(dev, sector, part);
 		memcpy(buf, dev->bounce, len);
 		buf = (u8 *)buf + len;
 		sector += part;

@@ -16,6 +16,7 @@ struct bow_dev {
 	bool block;
 	dev_t number;		/* of a block device */
 	void *bounce;		/* aligned for direct I/O */
+	const void *page0;	/* read in place of block 0's first page, or NULL */
 	u64 stop_after;		/* testing: exit after so many writes; 0: never */
 	u64 writes;
 };
@@ -26,5 +27,11 @@ struct bow_dev {
  */
 int bow_dev_open(struct bow_dev *dev, const char *path, bool writable);
 void bow_dev_close(struct bow_dev *dev);
+
+/*
+ * Read what is there; 0 or -errno, and nothing is told. @buf is aligned to
+ * 4096 bytes at least.
+ */
+int bow_dev_read_quietly(struct bow_dev *dev, u64 sector, void *buf, u32 sectors);
 
 #endif

@@ -38,6 +38,8 @@ int offline_open(struct offline *off, const char *path, bool writable)
 void offline_close(struct offline *off)
 {
 	cow_picture_exit(&off->pic);
+	scan_exit(&off->scan);
+	cow_free(off->page0);
 	bow_dev_close(&off->dev);
 }
 
@@ -77,6 +79,8 @@ int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)
 	const struct cow_head *head = &off->pic.log.head;
 	double start = now_ms();
 
+	off->pic.visit = off->visit;
+	off->pic.visit_data = off->visit_data;
 	off->pic.progress = on_checked;
 	off->pic.progress_data = &off->progress;
 	progress_start(&off->progress, "checking", 0, quiet);
@@ -96,6 +100,16 @@ int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)
 		cow_picture_each_original(&off->pic, count_sectors,
 					  &off->restore_sectors);
 	return 0;
+}
+
+int offline_read_again(struct offline *off, enum cow_picture_depth depth,
+		       bool quiet)
+{
+	cow_picture_exit(&off->pic);
+	if (cow_picture_init(&off->pic, &off->dev.io))
+		return fail(BOW_SYSTEM, "out of memory");
+	off->restore_sectors = 0;
+	return offline_read(off, depth, quiet);
 }
 
 bool offline_committing(const struct offline *off)

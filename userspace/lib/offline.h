@@ -8,6 +8,7 @@
 #include "dev.h"
 #include "dm-cow-picture.h"
 #include "progress.h"
+#include "scan.h"
 #include "util.h"
 
 struct offline {
@@ -19,6 +20,18 @@ struct offline {
 	bool has_tail;		/* newest page is good: enough to commit */
 	u64 restore_sectors;	/* what a rollback would copy */
 	double verify_ms;
+
+	/* To be called for every record that is read: see dm-cow-picture.h. */
+	void (*visit)(struct cow_picture *pic, const struct cow_head *head,
+		      u64 page_sector, const struct cow_record *record, int index,
+		      const char *verdict);
+	void *visit_data;
+
+	/* Of a log whose header in block 0 is lost: see rescue.h. */
+	struct scan scan;
+	bool scanned;
+	struct scan_log *found;		/* the log that was read is this one */
+	struct cow_disk_page *page0;	/* and block 0 is read as this */
 };
 
 /* 0 or an exit status, with the reason told. */
@@ -30,6 +43,10 @@ void offline_close(struct offline *off);
  * BOW_SYSTEM.
  */
 int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet);
+
+/* The same once more, from the beginning. */
+int offline_read_again(struct offline *off, enum cow_picture_depth depth,
+		       bool quiet);
 
 /* Was a commit begun? Then nothing but the newest page counts any more. */
 bool offline_committing(const struct offline *off);

@@ -27,15 +27,17 @@
 enum use {
 	ORIGINAL, FREE, LOOSE, CHANGED,
 	BACKUP, PAGE, SEAL, SLOT1, LIVE,	/* ours */
+	LEFT,					/* of a log before, not written since */
 };
 
 static struct {
 	u64 blocks, tail_sectors, block_size, writes, seed, free_percent, run;
-	u64 cut, drop, failing, turn;
-	const char *state;
+	u64 cut, drop, failing, turn, time, last;
+	const char *state, *old;
 } opt = {
 	.blocks = 512, .tail_sectors = 3, .block_size = 4096, .writes = 100,
 	.seed = 1, .free_percent = 50, .run = 4, .state = "checkpoint",
+	.time = 1700000000, .last = 2,
 };
 
 static struct cow_geometry geo;
@@ -284,7 +286,7 @@ static void enter(void)
 	fill_random(clog.head.uuid, sizeof(clog.head.uuid));
 	clog.head.device_sectors = geo.sectors;
 	clog.head.block_sectors = geo.block_sectors;
-	clog.head.time = 1700000000;
+	clog.head.time = opt.time;
 	hide_all();
 	clog.head.slot1 = sector_of(take(1, SLOT1));
 	clog.head.seal = sector_of(take(1, SEAL));
@@ -388,6 +390,8 @@ static void write_run(u64 block, u64 nr)
 		write_hidden(block);
 		return;
 	}
+	if (use == LEFT)
+		return;
 	for (i = 1; i < nr && block + i < geo.nr_blocks && used[block + i] == use &&
 	     !was_hidden(block + i); i++)
 		;
@@ -491,6 +495,9 @@ static void end(void)
 		turn_page();
 	if (opt.drop)
 		drop_tail();
+	/* In the slot that is asked for, if any. */
+	if (opt.last < 2 && clog.newest != opt.last)
+		put_group();
 	if (!strcmp(opt.state, "checkpoint"))
 		return;
 	if (cow_log_mark(&clog, &io, strcmp(opt.state, "committing") ?
@@ -501,6 +508,39 @@ static void end(void)
 		if (clog.head.state == COW_LOG_COMMITTING &&
 		    (used[block] == BACKUP || used[block] == PAGE))
 			memset(at(image, block), 0xee, bytes_of(block));
+}
+
+/* ---- a log before that ---------------------------------------------------------- */
+
+static void put_hidden_back(void)
+{
+	u32 i;
+
+	for (i = 0; i < clog.head.hidden_count; i++)
+		memcpy(image + (clog.head.hidden[i].source << 9),
+		       live + (clog.head.hidden[i].source << 9), opt.block_size);
+}
+
+/* Its pages and backups stay where they are, in free space. */
+static void end_old_log(void)
+{
+	u64 block;
+
+	if (strcmp(opt.old, "committed"))
+		put_hidden_back();	/* as by somebody who knows nothing of logs */
+	else if (cow_commit(&clog, &geo, &io))
+		die("commit");
+	cow_log_exit(&clog);
+	memset(&clog, 0, sizeof(clog));
+	memcpy(original, image, geo.sectors << 9);
+	memcpy(live, image, geo.sectors << 9);
+	for (block = 0; block < geo.nr_blocks; block++) {
+		if (used[block] > CHANGED)
+			used[block] = LEFT;
+		else if (used[block] != FREE)
+			used[block] = ORIGINAL;
+		was_free[block] = used[block] == FREE || used[block] == LEFT ? '1' : '0';
+	}
 }
 
 /* ---- files -------------------------------------------------------------------- */
@@ -585,11 +625,16 @@ static void take_option(const char *text)
 		{ "seed=", &opt.seed }, { "free=", &opt.free_percent },
 		{ "run=", &opt.run }, { "cut=", &opt.cut }, { "drop=", &opt.drop },
 		{ "failing=", &opt.failing }, { "turn=", &opt.turn },
+		{ "time=", &opt.time }, { "last=", &opt.last },
 	};
 	size_t i;
 
 	if (!strncmp(text, "state=", 6)) {
 		opt.state = text + 6;
+		return;
+	}
+	if (!strncmp(text, "old=", 4)) {
+		opt.old = text + 4;
 		return;
 	}
 	for (i = 0; i < ARRAY_SIZE(numbers); i++)
@@ -630,10 +675,19 @@ static void set_up(void)
 	}
 }
 
+/* A checkpoint, and some writes. */
+static void churn(void)
+{
+	u64 n;
+
+	enter();
+	for (n = 0; n < opt.writes; n++)
+		write_run(random_number(geo.nr_blocks), 1 + random_number(opt.run));
+}
+
 int main(int argc, char **argv)
 {
 	int i;
-	u64 n;
 
 	if (argc == 4 && !strcmp(argv[1], "compare"))
 		return compare(argv[2], argv[3]);
@@ -642,9 +696,12 @@ int main(int argc, char **argv)
 	for (i = 3; i < argc; i++)
 		take_option(argv[i]);
 	set_up();
-	enter();
-	for (n = 0; n < opt.writes; n++)
-		write_run(random_number(geo.nr_blocks), 1 + random_number(opt.run));
+	if (opt.old) {
+		churn();
+		end_old_log();
+		opt.time += 100;
+	}
+	churn();
 	end();
 	put_all(argv[2]);
 	return 0;
