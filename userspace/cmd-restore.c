@@ -66,7 +66,7 @@ static int refuse(const struct offline *off, const struct request *req)
 {
 	int status = offline_complain(off);
 
-	if (off->error == COW_LOG_BAD_HEADER)
+	if (off->error == COW_LOG_BAD_HEADER || off->error == COW_LOG_OVERWRITTEN)
 		error_msg("'bow restore --scan %s' looks for the rest of the log; 'bow restore --discard-log %s' gives it up",
 			  req->path, req->path);
 	else if (off->error == COW_LOG_WRONG_SIZE)

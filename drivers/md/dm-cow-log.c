@@ -23,6 +23,7 @@ static const char * const error_text[COW_LOG_NR_ERRORS] = {
 	[COW_LOG_BAD_VOID] = "void record cancels nothing",
 	[COW_LOG_BAD_DATA] = "neither backup nor source match the checksum",
 	[COW_LOG_DROPPED_DATA] = "cut group, yet its sources have changed",
+	[COW_LOG_OVERWRITTEN] = "block 0 was overwritten behind its header",
 	[COW_LOG_IO] = "I/O error",
 	[COW_LOG_NO_MEMORY] = "out of memory",
 };

@@ -31,6 +31,7 @@ enum cow_log_error {
 	COW_LOG_BAD_VOID,	/* nothing to cancel */
 	COW_LOG_BAD_DATA,	/* neither backup nor source match the checksum */
 	COW_LOG_DROPPED_DATA,	/* cut group, yet its sources have changed */
+	COW_LOG_OVERWRITTEN,	/* block 0 behind its header: not by a torn write */
 	COW_LOG_IO,
 	COW_LOG_NO_MEMORY,
 	COW_LOG_NR_ERRORS

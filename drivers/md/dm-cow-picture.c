@@ -489,6 +489,48 @@ static enum cow_log_error check_dropped(struct cow_picture *pic,
 	return COW_LOG_OK;
 }
 
+/* A record that any page of this log may hold at some place; none at all, too. */
+static bool may_be_ours(const struct cow_picture *pic,
+			const struct cow_disk_record *disk)
+{
+	static const struct cow_disk_record none;
+	struct cow_record record = cow_record_decode(disk);
+
+	return record_valid(pic, &record) || !memcmp(disk, &none, sizeof(none));
+}
+
+/*
+ * Slot 0 does not hold the records that its header counts. Either a write to it
+ * was cut, and nobody acted upon that: then every logical block is of one of our
+ * pages, younger or older. Or somebody else has written there, and a group may
+ * be missing. Only what slot 1 was given after that page is safe without it.
+ */
+static bool torn_by_us(const struct cow_picture *pic, const struct slot slots[2])
+{
+	const struct cow_head *a = &slots[0].head, *b = &slots[1].head;
+	const struct cow_disk_page *page = slots[0].page;
+	u32 i;
+
+	if (a->generation < b->generation)
+		return true;
+	/* A header that was written on its own: the records are those of slot 1. */
+	if (a->sequence == b->sequence && a->record_count == b->record_count &&
+	    page->header.records_crc == slots[1].page->header.records_crc)
+		return true;
+	/* No group yet: block 0 may still hold what was there before the log. */
+	if (!(b->features_compat & COW_FEATURE_SLOT1))
+		return true;
+	for (i = 0; i < COW_PAGE_RECORDS; i++) {
+		u32 start = offsetof(struct cow_disk_page, records[i]);
+		u32 end = start + sizeof(page->records[i]) - 1;
+
+		/* Across two logical blocks it may be of two versions. */
+		if (start >> 9 == end >> 9 && !may_be_ours(pic, &page->records[i]))
+			return false;
+	}
+	return true;
+}
+
 static enum cow_log_error choose_tail(struct cow_picture *pic,
 				      const struct slot slots[2])
 {
@@ -500,6 +542,8 @@ static enum cow_log_error choose_tail(struct cow_picture *pic,
 
 	if (!slots[newest].valid)
 		return COW_LOG_NO_TAIL;
+	if (!slots[0].valid && !torn_by_us(pic, slots))
+		return COW_LOG_OVERWRITTEN;
 	/* A predecessor may have been moved by records of this very page. */
 	error = chain_reaches(pic, &slots[newest], &slots[!newest], &reaches);
 	if (error)

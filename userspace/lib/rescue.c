@@ -15,7 +15,8 @@
 
 bool rescue_needed(const struct offline *off)
 {
-	return off->error == COW_LOG_NO_MAGIC || off->error == COW_LOG_BAD_HEADER;
+	return off->error == COW_LOG_NO_MAGIC || off->error == COW_LOG_BAD_HEADER ||
+	       off->error == COW_LOG_OVERWRITTEN;
 }
 
 bool rescue_option(struct rescue *rescue, int option, const char *arg)

@@ -154,6 +154,39 @@ is_original "damaged header"
 
 PATH=$PATH:/usr/sbin:/sbin
 
+# What e2fsck leaves: a superblock in block 0, behind a header that is whole.
+# There the newest records may have been: not to be taken for a torn write.
+truncate -s 3M fs
+mkfs.ext4 -q -F -b 4096 fs 2>/dev/null
+log_with seed=1 writes=61 run=1 last=1
+dd if=fs of=image bs=1024 skip=1 seek=1 count=1 conv=notrunc status=none
+exits 1 "superblock in block 0, no group missing" "$BOW" restore image
+is_original "superblock in block 0, no group missing"
+refused=0
+for ((n = 1; n <= 12; n++)); do
+	log_with seed=$n writes=61 run=1
+	dd if=fs of=image bs=1024 skip=1 seek=1 count=1 conv=notrunc status=none
+	cp image before
+	"$BOW" restore image >out 2>err
+	status=$?
+	if [ $status -eq 4 ] && cmp -s image before &&
+	   grep -q 'overwritten behind its header.*nothing was written' err &&
+	   grep -q 'restore --scan' err; then
+		refused=$((refused + 1))
+		last=$n
+	elif [ $status -ne 1 ] || ! "$make_log" compare . original >out 2>err; then
+		break
+	fi
+done
+[ $n -eq 13 ] && [ $refused -gt 0 ]
+ok $? "superblock in block 0: refused, or bit for bit ($refused refused)"
+log_with seed="$last" writes=61 run=1
+dd if=fs of=image bs=1024 skip=1 seek=1 count=1 conv=notrunc status=none
+exits 4 "superblock in block 0: check" "$BOW" check image
+exits 16 "superblock in block 0: check --scan" "$BOW" check --scan image
+exits 16 "superblock in block 0: restore --scan" "$BOW" restore --scan image
+says err 'newer page' "superblock in block 0: says why"
+
 # What mkfs leaves: in block 0 alone; in hidden blocks too; everywhere.
 truncate -s 3M fs
 mkfs.ext4 -q -F -b 4096 fs 2>/dev/null
