@@ -57,6 +57,53 @@ int bow_usage_error(const struct command *cmd, const char *what)
 	return BOW_USAGE;
 }
 
+static bool take_flag(struct bow_flags *flags, int option)
+{
+	switch (option) {
+	case 'n':
+		flags->dry_run = true;
+		return true;
+	case 'q':
+		flags->quiet = true;
+		return true;
+	case OPT_JSON:
+		flags->json = true;
+		return true;
+	}
+	return false;
+}
+
+/* The letters of the options that have one. */
+static void make_letters(const struct option *options, char *letters)
+{
+	for (; options->name; options++)
+		if (options->val < 256)
+			*letters++ = (char)options->val;
+	*letters = '\0';
+}
+
+int bow_parse(const struct command *cmd, int argc, char **argv,
+	      const struct option *options, struct bow_flags *flags,
+	      int (*take)(int option, void *data), void *data,
+	      const char *wanted, const char **argument)
+{
+	char letters[16];
+	int c, status;
+
+	make_letters(options, letters);
+	while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+		if (take_flag(flags, c))
+			continue;
+		status = take ? take(c, data) : bow_common_option(cmd, c);
+		if (status >= 0)
+			return status;
+	}
+	if (optind + 1 != argc)
+		return bow_usage_error(cmd, wanted);
+	*argument = argv[optind];
+	return -1;
+}
+
 static const struct command *find_command(const char *name)
 {
 	size_t i;

@@ -59,6 +59,23 @@ enum {
 /* --help, --version and whatever is unknown; the result is to be returned. */
 int bow_common_option(const struct command *cmd, int option);
 
+/* What nearly every command knows. */
+struct bow_flags {
+	bool dry_run;
+	bool json;
+	bool quiet;
+};
+
+/*
+ * All options and the one argument behind them. @take, if there is one, gets what is no flag: -1
+ * if it was understood, else the exit status. @wanted says what the argument is.
+ * Returns -1 to go on, else an exit status.
+ */
+int bow_parse(const struct command *cmd, int argc, char **argv,
+	      const struct option *options, struct bow_flags *flags,
+	      int (*take)(int option, void *data), void *data,
+	      const char *wanted, const char **argument);
+
 /* Complains about missing or extra arguments; the result is to be returned. */
 int bow_usage_error(const struct command *cmd, const char *what);
 

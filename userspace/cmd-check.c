@@ -62,23 +62,22 @@ static const struct option options[] = {
 
 struct request {
 	const char *path;
-	bool json;
-	bool quiet;
+	struct bow_flags flags;
 	struct rescue rescue;
 };
 
 static void report(const struct offline *off, const struct request *req,
 		   int status)
 {
-	if (req->json)
+	if (req->flags.json)
 		print_json(off, status);
-	else if (!req->quiet)
+	else if (!req->flags.quiet)
 		print_text(off, status);
 }
 
 static int check(const struct request *req)
 {
-	bool quiet = req->json || req->quiet;
+	bool quiet = req->flags.json || req->flags.quiet;
 	struct offline off;
 	int status = offline_open(&off, req->path, false);
 
@@ -92,39 +91,31 @@ static int check(const struct request *req)
 		report(&off, req, status);
 		if (status == BOW_DAMAGED)
 			offline_complain(&off);
-	} else if (status != BOW_SYSTEM && req->json) {
+	} else if (status != BOW_SYSTEM && req->flags.json) {
 		print_json(&off, status);
 	}
 	offline_close(&off);
 	return status;
 }
 
+static int take_option(int c, void *data)
+{
+	struct request *req = data;
+
+	return rescue_option(&cmd_check, &req->rescue, c);
+}
+
 static int run(int argc, char **argv)
 {
 	struct request req = { 0 };
-	int c;
+	int status = bow_parse(&cmd_check, argc, argv, options, &req.flags,
+			       take_option, &req, "one device or image, please",
+			       &req.path);
 
-	while ((c = getopt_long(argc, argv, "qhV", options, NULL)) != -1)
-		switch (c) {
-		case 'q':
-			req.quiet = true;
-			break;
-		case OPT_JSON:
-			req.json = true;
-			break;
-		case OPT_SCAN:
-		case OPT_UUID:
-			if (!rescue_option(&req.rescue, c, optarg))
-				return bow_usage_error(&cmd_check, "--uuid wants a uuid");
-			break;
-		default:
-			return bow_common_option(&cmd_check, c);
-		}
-	if (optind + 1 != argc)
-		return bow_usage_error(&cmd_check, "one device or image, please");
+	if (status >= 0)
+		return status;
 	if (req.rescue.has_uuid && !req.rescue.scan)
 		return bow_usage_error(&cmd_check, "--uuid goes with --scan");
-	req.path = argv[optind];
 	return check(&req);
 }
 

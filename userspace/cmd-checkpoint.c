@@ -13,8 +13,7 @@
 
 struct request {
 	const char *name;
-	bool dry_run;
-	bool json;
+	struct bow_flags flags;
 	u64 pause_ms;
 };
 
@@ -84,13 +83,13 @@ static void report(const struct request *req, const struct bow_status *st,
 	struct json_object *obj;
 	char size[SIZE_TEXT];
 
-	if (req->json) {
+	if (req->flags.json) {
 		obj = json_report();
 		json_add_string(obj, "name", st->name);
 		json_add_string(obj, "state", st->state);
 		json_add_number(obj, "free_blocks", st->free);
 		json_add_number(obj, "block_bytes", (u64)st->block_sectors << 9);
-		json_add_bool(obj, "dry_run", req->dry_run);
+		json_add_bool(obj, "dry_run", req->flags.dry_run);
 		snprintf(size, sizeof(size), "%.1f", crit->ms);
 		json_object_object_add(obj, "suspended_ms",
 				       json_object_new_double_s(crit->ms, size));
@@ -98,7 +97,7 @@ static void report(const struct request *req, const struct bow_status *st,
 		return;
 	}
 	format_size(size, st->free * st->block_sectors << 9);
-	if (req->dry_run)
+	if (req->flags.dry_run)
 		printf("%s: would be checkpointed, %s free for backups\n",
 		       st->name, size);
 	else
@@ -114,7 +113,7 @@ static int take_checkpoint(const struct request *req, struct bow_status *st)
 	};
 	int status = 0;
 
-	if (!req->dry_run) {
+	if (!req->flags.dry_run) {
 		status = critical_message(&crit);
 		if (!status && crit.error)
 			status = explain(st, crit.error);
@@ -141,7 +140,7 @@ static int checkpoint(const struct request *req)
 		return status;
 	mounted = mount_of_device(st.number, &mnt) == 1;
 	warn_about(&st, &mnt, mounted);
-	if (mounted && !req->dry_run)
+	if (mounted && !req->flags.dry_run)
 		sync_before(&mnt);
 	mount_free(&mnt);
 	return take_checkpoint(req, &st);
@@ -154,31 +153,24 @@ static const struct option options[] = {
 	BOW_COMMON_OPTIONS
 };
 
+static int take_option(int c, void *data)
+{
+	struct request *req = data;
+
+	if (c != OPT_TEST_PAUSE_MS)	/* for tests: time to kill us in */
+		return bow_common_option(&cmd_checkpoint, c);
+	if (!parse_number(optarg, &req->pause_ms) && req->pause_ms <= 3600000)
+		return -1;
+	return bow_usage_error(&cmd_checkpoint, "--test-pause-ms wants a number");
+}
+
 static int run(int argc, char **argv)
 {
 	struct request req = { 0 };
-	int c;
+	int status = bow_parse(&cmd_checkpoint, argc, argv, options, &req.flags,
+			       take_option, &req, "one name, please", &req.name);
 
-	while ((c = getopt_long(argc, argv, "nhV", options, NULL)) != -1)
-		switch (c) {
-		case 'n':
-			req.dry_run = true;
-			break;
-		case OPT_JSON:
-			req.json = true;
-			break;
-		case OPT_TEST_PAUSE_MS:	/* for tests: time to kill us in */
-			if (parse_number(optarg, &req.pause_ms) ||
-			    req.pause_ms > 3600000)
-				return bow_usage_error(&cmd_checkpoint, "--test-pause-ms wants a number");
-			break;
-		default:
-			return bow_common_option(&cmd_checkpoint, c);
-		}
-	if (optind + 1 != argc)
-		return bow_usage_error(&cmd_checkpoint, "one name, please");
-	req.name = argv[optind];
-	return checkpoint(&req);
+	return status >= 0 ? status : checkpoint(&req);
 }
 
 const struct command cmd_checkpoint = {

@@ -12,8 +12,7 @@
 
 struct request {
 	const char *what;
-	bool dry_run;
-	bool json;
+	struct bow_flags flags;
 	u64 stop_after;
 };
 
@@ -22,15 +21,15 @@ static void report(const struct request *req, const char *action,
 {
 	struct json_object *obj;
 
-	if (!req->json) {
-		printf("%s: %s%s\n", req->what, req->dry_run ? "would be " : "",
+	if (!req->flags.json) {
+		printf("%s: %s%s\n", req->what, req->flags.dry_run ? "would be " : "",
 		       text);
 		return;
 	}
 	obj = json_report();
 	json_add_string(obj, "device", req->what);
 	json_add_string(obj, "action", action);
-	json_add_bool(obj, "dry_run", req->dry_run);
+	json_add_bool(obj, "dry_run", req->flags.dry_run);
 	json_print(obj);
 }
 
@@ -54,14 +53,14 @@ static int commit_live(const struct request *req)
 	if (status)
 		return status;
 	if (strcmp(st.state, "checkpoint")) {
-		if (!req->json)
+		if (!req->flags.json)
 			printf("%s: state is %s, nothing to commit\n", req->what,
 			       st.state);
 		else
 			report(req, "none", "");
 		return strcmp(st.state, "failed") ? BOW_OK : BOW_REFUSED;
 	}
-	r = req->dry_run ? 0 : bow_dm_message(st.name, "commit");
+	r = req->flags.dry_run ? 0 : bow_dm_message(st.name, "commit");
 	if (r)
 		return explain_message(&st, r);
 	report(req, "committed", "committed");
@@ -77,7 +76,7 @@ static int finish_restore(struct offline *off, const struct request *req)
 
 	if (off->error)
 		return offline_complain(off);
-	status = req->dry_run ? 0 : offline_restore(off, req->json);
+	status = req->flags.dry_run ? 0 : offline_restore(off, req->flags.json);
 	if (status)
 		return status;
 	report(req, "restore-finished",
@@ -101,7 +100,7 @@ static int commit_read(struct offline *off, const struct request *req)
 	int status;
 
 	if (!off->has_log) {
-		if (!req->json)
+		if (!req->flags.json)
 			printf("%s: no log, nothing to commit\n", req->what);
 		else
 			report(req, "none", "");
@@ -111,7 +110,7 @@ static int commit_read(struct offline *off, const struct request *req)
 		return finish_restore(off, req);
 	if (!offline_good(off))
 		return refuse_damaged(off);
-	status = req->dry_run ? 0 : offline_commit(off);
+	status = req->flags.dry_run ? 0 : offline_commit(off);
 	if (status)
 		return status;
 	report(req, finish ? "commit-finished" : "committed", "committed");
@@ -123,12 +122,12 @@ static const struct rescue no_scan;
 static int commit_offline(const struct request *req)
 {
 	struct offline off;
-	int status = offline_open(&off, req->what, !req->dry_run);
+	int status = offline_open(&off, req->what, !req->flags.dry_run);
 
 	if (status)
 		return status;
 	off.dev.stop_after = req->stop_after;
-	status = offline_read(&off, COW_CHECK_ALL, req->json);
+	status = offline_read(&off, COW_CHECK_ALL, req->flags.json);
 	if (!status)
 		status = rescue_look(&off, &no_scan, true);
 	if (!status)
@@ -155,29 +154,26 @@ static const struct option options[] = {
 	BOW_COMMON_OPTIONS
 };
 
+static int take_option(int c, void *data)
+{
+	struct request *req = data;
+
+	if (c != OPT_STOP_AFTER)	/* for tests: a cut at that write */
+		return bow_common_option(&cmd_commit, c);
+	if (!parse_number(optarg, &req->stop_after))
+		return -1;
+	return bow_usage_error(&cmd_commit, "--stop-after wants a number");
+}
+
 static int run(int argc, char **argv)
 {
 	struct request req = { 0 };
-	int c;
+	int status = bow_parse(&cmd_commit, argc, argv, options, &req.flags,
+			       take_option, &req,
+			       "one name, device or image, please", &req.what);
 
-	while ((c = getopt_long(argc, argv, "nhV", options, NULL)) != -1)
-		switch (c) {
-		case 'n':
-			req.dry_run = true;
-			break;
-		case OPT_JSON:
-			req.json = true;
-			break;
-		case OPT_STOP_AFTER:	/* for tests: a cut at that write */
-			if (parse_number(optarg, &req.stop_after))
-				return bow_usage_error(&cmd_commit, "--stop-after wants a number");
-			break;
-		default:
-			return bow_common_option(&cmd_commit, c);
-		}
-	if (optind + 1 != argc)
-		return bow_usage_error(&cmd_commit, "one name, device or image, please");
-	req.what = argv[optind];
+	if (status >= 0)
+		return status;
 	return is_live(req.what) ? commit_live(&req) : commit_offline(&req);
 }
 

@@ -428,29 +428,27 @@ static const struct option options[] = {
 	BOW_COMMON_OPTIONS
 };
 
+static int take_option(int c, void *data)
+{
+	struct dump *dump = data;
+
+	return rescue_option(&cmd_dump, &dump->rescue, c);
+}
+
 static int run(int argc, char **argv)
 {
+	struct bow_flags flags = { 0 };
 	struct dump dump = { .json = false };
-	int c, status;
+	const char *path;
+	int status = bow_parse(&cmd_dump, argc, argv, options, &flags, take_option,
+			       &dump, "one device or image, please", &path);
 
-	while ((c = getopt_long(argc, argv, "hV", options, NULL)) != -1)
-		switch (c) {
-		case OPT_JSON:
-			dump.json = true;
-			break;
-		case OPT_SCAN:
-		case OPT_UUID:
-			if (!rescue_option(&dump.rescue, c, optarg))
-				return bow_usage_error(&cmd_dump, "--uuid wants a uuid");
-			break;
-		default:
-			return bow_common_option(&cmd_dump, c);
-		}
-	if (optind + 1 != argc)
-		return bow_usage_error(&cmd_dump, "one device or image, please");
+	if (status >= 0)
+		return status;
 	if (dump.rescue.has_uuid && !dump.rescue.scan)
 		return bow_usage_error(&cmd_dump, "--uuid goes with --scan");
-	status = offline_open(&dump.off, argv[optind], false);
+	dump.json = flags.json;
+	status = offline_open(&dump.off, path, false);
 	if (status)
 		return status;
 	status = dump_all(&dump);

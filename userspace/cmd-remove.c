@@ -47,17 +47,12 @@ static const struct option options[] = {
 
 static int run(int argc, char **argv)
 {
-	bool dry_run = false;
-	int c;
+	struct bow_flags flags = { 0 };
+	const char *name;
+	int status = bow_parse(&cmd_remove, argc, argv, options, &flags, NULL,
+			       NULL, "one name, please", &name);
 
-	while ((c = getopt_long(argc, argv, "nhV", options, NULL)) != -1) {
-		if (c != 'n')
-			return bow_common_option(&cmd_remove, c);
-		dry_run = true;
-	}
-	if (optind + 1 != argc)
-		return bow_usage_error(&cmd_remove, "one name, please");
-	return remove_device(argv[optind], dry_run);
+	return status >= 0 ? status : remove_device(name, flags.dry_run);
 }
 
 const struct command cmd_remove = {

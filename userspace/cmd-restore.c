@@ -7,9 +7,7 @@
 
 struct request {
 	const char *path;
-	bool dry_run;
-	bool json;
-	bool quiet;
+	struct bow_flags flags;
 	bool roll_forward;
 	bool discard_log;
 	struct rescue rescue;
@@ -87,14 +85,14 @@ static void print_text(const struct offline *off, const struct request *req,
 	u64 bytes = action->commit ? 0 : off->restore_sectors << 9;
 	char size[SIZE_TEXT], time[TIME_TEXT];
 
-	if (req->quiet)
+	if (req->flags.quiet)
 		return;
 	if (action == &nothing) {
 		printf("%s: %s\n", req->path, action->text);
 		return;
 	}
 	printf("%s: %s (checkpoint of %s", req->path,
-	       req->dry_run ? action->dry_text : action->text,
+	       req->flags.dry_run ? action->dry_text : action->text,
 	       format_time(time, off->pic.log.head.time));
 	if (!action->commit)
 		printf(", %s", format_size(size, bytes));
@@ -110,7 +108,7 @@ static void print_json(const struct offline *off, const struct request *req,
 
 	json_add_string(obj, "device", req->path);
 	json_add_string(obj, "action", action ? action->name : "refused");
-	json_add_bool(obj, "dry_run", req->dry_run);
+	json_add_bool(obj, "dry_run", req->flags.dry_run);
 	json_add_number(obj, "status", (u64)status);
 	json_object_object_add(obj, "log", log);
 	json_object_object_add(obj, "error", offline_json_error(off));
@@ -128,7 +126,7 @@ static int act(struct offline *off, const struct request *req,
 
 	if (action == &nothing)
 		return BOW_OK;
-	if (req->dry_run)
+	if (req->flags.dry_run)
 		return BOW_DONE;
 	if (off->found)
 		status = rescue_adopt(off, action->commit ? COW_LOG_COMMITTING :
@@ -136,14 +134,14 @@ static int act(struct offline *off, const struct request *req,
 	if (status)
 		return status;
 	status = action->commit ? offline_commit(off) :
-				  offline_restore(off, req->quiet || req->json);
+				  offline_restore(off, req->flags.quiet || req->flags.json);
 	return status ? status : BOW_DONE;
 }
 
 static int report_refusal(const struct offline *off, const struct request *req,
 			  int status)
 {
-	if (req->json && status != BOW_SYSTEM)
+	if (req->flags.json && status != BOW_SYSTEM)
 		print_json(off, req, NULL, status, 0, NULL);
 	return status;
 }
@@ -156,16 +154,16 @@ static int restore(struct offline *off, const struct request *req)
 	int status;
 
 	off->dev.stop_after = req->stop_after;
-	status = offline_read(off, COW_CHECK_ALL, req->quiet || req->json);
+	status = offline_read(off, COW_CHECK_ALL, req->flags.quiet || req->flags.json);
 	if (!status)
-		status = rescue_look(off, &req->rescue, req->quiet || req->json);
+		status = rescue_look(off, &req->rescue, req->flags.quiet || req->flags.json);
 	if (status)
 		return report_refusal(off, req, status);
 	action = choose(off, req);
-	log = req->json && off->has_tail ? offline_json(off) : NULL;
+	log = req->flags.json && off->has_tail ? offline_json(off) : NULL;
 	start = now_ms();
 	status = action ? act(off, req, action) : refuse(off, req);
-	if (req->json)
+	if (req->flags.json)
 		print_json(off, req, action, status, now_ms() - start, log);
 	else if (status <= BOW_DONE)
 		print_text(off, req, action, now_ms() - start);
@@ -198,17 +196,17 @@ static void report_discard(const struct request *req, u64 erased)
 {
 	struct json_object *obj;
 
-	if (req->json) {
+	if (req->flags.json) {
 		obj = json_report();
 		json_add_string(obj, "device", req->path);
 		json_add_string(obj, "action", "discarded");
-		json_add_bool(obj, "dry_run", req->dry_run);
+		json_add_bool(obj, "dry_run", req->flags.dry_run);
 		json_add_number(obj, "erased", erased);
 		json_print(obj);
-	} else if (!req->quiet) {
+	} else if (!req->flags.quiet) {
 		printf("%s: %llu log headers %serased, no other block is touched\n",
 		       req->path, (unsigned long long)erased,
-		       req->dry_run ? "would be " : "");
+		       req->flags.dry_run ? "would be " : "");
 	}
 }
 
@@ -219,16 +217,16 @@ static int discard(struct offline *off, const struct request *req)
 	int status;
 
 	off->dev.stop_after = req->stop_after;
-	status = offline_read(off, COW_CHECK_ALL, req->quiet || req->json);
+	status = offline_read(off, COW_CHECK_ALL, req->flags.quiet || req->flags.json);
 	if (status)
 		return status;
 	if (!is_useless(off))
 		return refuse_discard(off);
-	status = rescue_find(off, req->quiet || req->json);
-	if (!status && !req->quiet && !req->json)
+	status = rescue_find(off, req->flags.quiet || req->flags.json);
+	if (!status && !req->flags.quiet && !req->flags.json)
 		rescue_print(off);
 	if (!status)
-		status = rescue_discard(off, req->dry_run, &erased);
+		status = rescue_discard(off, req->flags.dry_run, &erased);
 	if (status)
 		return status;
 	report_discard(req, erased);
@@ -247,19 +245,11 @@ static const struct option options[] = {
 	BOW_COMMON_OPTIONS
 };
 
-/* One option; -1: understood. */
-static int take_option(int c, struct request *req)
+static int take_option(int c, void *data)
 {
+	struct request *req = data;
+
 	switch (c) {
-	case 'n':
-		req->dry_run = true;
-		return -1;
-	case 'q':
-		req->quiet = true;
-		return -1;
-	case OPT_JSON:
-		req->json = true;
-		return -1;
 	case OPT_ROLL_FORWARD:
 		req->roll_forward = true;
 		return -1;
@@ -271,9 +261,7 @@ static int take_option(int c, struct request *req)
 		return -1;
 	case OPT_SCAN:
 	case OPT_UUID:
-		if (rescue_option(&req->rescue, c, optarg))
-			return -1;
-		return bow_usage_error(&cmd_restore, "--uuid wants a uuid");
+		return rescue_option(&cmd_restore, &req->rescue, c);
 	case OPT_STOP_AFTER:	/* for tests: a cut at that write */
 		if (!parse_number(optarg, &req->stop_after))
 			return -1;
@@ -285,20 +273,16 @@ static int take_option(int c, struct request *req)
 /* -1: go on; else an exit status. */
 static int parse_options(int argc, char **argv, struct request *req)
 {
-	int c, status;
+	int status = bow_parse(&cmd_restore, argc, argv, options, &req->flags,
+			       take_option, req, "one device or image, please",
+			       &req->path);
 
-	while ((c = getopt_long(argc, argv, "nqhV", options, NULL)) != -1) {
-		status = take_option(c, req);
-		if (status >= 0)
-			return status;
-	}
-	if (optind + 1 != argc)
-		return bow_usage_error(&cmd_restore, "one device or image, please");
+	if (status >= 0)
+		return status;
 	if ((req->rescue.has_uuid || req->rescue.incomplete) && !req->rescue.scan)
 		return bow_usage_error(&cmd_restore, "--uuid and --force-incomplete go with --scan");
 	if (req->discard_log && (req->rescue.scan || req->roll_forward))
 		return bow_usage_error(&cmd_restore, "--discard-log does not go with --scan or --roll-forward");
-	req->path = argv[optind];
 	return -1;
 }
 
@@ -310,7 +294,7 @@ static int run(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
-	status = offline_open(&off, req.path, !req.dry_run);
+	status = offline_open(&off, req.path, !req.flags.dry_run);
 	if (status)
 		return status;
 	status = req.discard_log ? discard(&off, &req) : restore(&off, &req);

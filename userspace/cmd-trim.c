@@ -25,8 +25,7 @@
 
 struct request {
 	const char *what;
-	bool dry_run;
-	bool json;
+	struct bow_flags flags;
 	bool reclaim;
 };
 
@@ -189,7 +188,7 @@ static void report(const struct trim *trim, const struct request *req)
 	bool short_of = !req->reclaim && falls_short(trim);
 	char collected[SIZE_TEXT], free_size[SIZE_TEXT];
 
-	if (req->json)
+	if (req->flags.json)
 		report_json(trim, short_of);
 	else
 		printf("%s: %s collected, the filesystem has %s free\n",
@@ -209,7 +208,7 @@ static void report_dry(const struct trim *trim, const struct request *req)
 {
 	char size[SIZE_TEXT];
 
-	if (req->json) {
+	if (req->flags.json) {
 		report_json(trim, false);
 		return;
 	}
@@ -229,7 +228,7 @@ static int trim_found(struct trim *trim, const struct request *req)
 	if (status)
 		return status;
 	trim->after = trim->before;
-	if (req->dry_run) {
+	if (req->flags.dry_run) {
 		report_dry(trim, req);
 		return BOW_OK;
 	}
@@ -270,29 +269,26 @@ static const struct option options[] = {
 	BOW_COMMON_OPTIONS
 };
 
+static int take_option(int c, void *data)
+{
+	struct request *req = data;
+
+	if (c != OPT_RECLAIM)
+		return bow_common_option(&cmd_trim, c);
+	req->reclaim = true;
+	return -1;
+}
+
 static int run(int argc, char **argv)
 {
 	struct request req = { 0 };
 	struct trim trim = { 0 };
-	int c, status;
+	int status = bow_parse(&cmd_trim, argc, argv, options, &req.flags,
+			       take_option, &req, "one name or mountpoint, please",
+			       &req.what);
 
-	while ((c = getopt_long(argc, argv, "nhV", options, NULL)) != -1)
-		switch (c) {
-		case 'n':
-			req.dry_run = true;
-			break;
-		case OPT_JSON:
-			req.json = true;
-			break;
-		case OPT_RECLAIM:
-			req.reclaim = true;
-			break;
-		default:
-			return bow_common_option(&cmd_trim, c);
-		}
-	if (optind + 1 != argc)
-		return bow_usage_error(&cmd_trim, "one name or mountpoint, please");
-	req.what = argv[optind];
+	if (status >= 0)
+		return status;
 	status = bow_dm_open();
 	if (!status)
 		status = find(&trim, req.what);

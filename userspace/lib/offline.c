@@ -44,22 +44,20 @@ void offline_close(struct offline *off)
 }
 
 /*
- * Whoever ends the log writes block 0 from its live copy or its backup, so a
- * log must name it; and no two places may be the same.
+ * Of a log that is damaged further back, the core has not looked at where live
+ * copies are, but the tail alone is enough to roll it forward: no two places
+ * may be the same, and block 0 must be among them.
  */
 static bool hidden_usable(const struct cow_head *head)
 {
 	u32 i, j;
 
-	if (!head->hidden_count || head->hidden[0].source)
-		return false;
 	for (i = 0; i < head->hidden_count; i++)
 		for (j = 0; j < head->hidden_count; j++)
 			if (head->hidden[i].live == head->hidden[j].source ||
-			    (i < j && (head->hidden[i].live == head->hidden[j].live ||
-				       head->hidden[i].source == head->hidden[j].source)))
+			    (i < j && head->hidden[i].live == head->hidden[j].live))
 				return false;
-	return true;
+	return head->hidden_count;
 }
 
 static void on_checked(struct cow_picture *pic, u64 sectors)

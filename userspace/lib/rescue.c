@@ -19,14 +19,19 @@ bool rescue_needed(const struct offline *off)
 	       off->error == COW_LOG_OVERWRITTEN;
 }
 
-bool rescue_option(struct rescue *rescue, int option, const char *arg)
+int rescue_option(const struct command *cmd, struct rescue *rescue, int option)
 {
-	if (option == OPT_SCAN) {
+	switch (option) {
+	case OPT_SCAN:
 		rescue->scan = true;
-		return true;
+		return -1;
+	case OPT_UUID:
+		rescue->has_uuid = !uuid_parse(optarg, rescue->uuid);
+		if (rescue->has_uuid)
+			return -1;
+		return bow_usage_error(cmd, "--uuid wants a uuid");
 	}
-	rescue->has_uuid = !uuid_parse(arg, rescue->uuid);
-	return rescue->has_uuid;
+	return bow_common_option(cmd, option);
 }
 
 /* ---- judging ---------------------------------------------------------------- */

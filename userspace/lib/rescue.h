@@ -6,6 +6,7 @@
 #ifndef BOW_RESCUE_H
 #define BOW_RESCUE_H
 
+#include "bow.h"
 #include "offline.h"
 
 /* What the user has said. */
@@ -23,8 +24,8 @@ struct rescue {
 /* Is there no header in block 0 that could be gone by? */
 bool rescue_needed(const struct offline *off);
 
-/* One of the options above; false if its argument is bad. */
-bool rescue_option(struct rescue *rescue, int option, const char *arg);
+/* One of the options above, or a common one: as bow_parse() wants it. */
+int rescue_option(const struct command *cmd, struct rescue *rescue, int option);
 
 /* Read the whole device, find logs and judge them. 0 or BOW_SYSTEM. */
 int rescue_find(struct offline *off, bool quiet);
