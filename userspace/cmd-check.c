@@ -33,6 +33,8 @@ static void print_json(const struct offline *off, int status)
 
 static const char *advice(const struct offline *off)
 {
+	if (off->pic.log.read_only)
+		return "but a newer version made it: it can be read here, not ended";
 	switch (off->pic.log.head.state) {
 	case COW_LOG_COMMITTING:
 		return "a commit was interrupted: 'bow commit' or 'bow restore' finishes it";

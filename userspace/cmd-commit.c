@@ -106,6 +106,9 @@ static int commit_read(struct offline *off, const struct request *req)
 			report(req, "none", "");
 		return BOW_OK;
 	}
+	status = offline_refuse_read_only(off);
+	if (status)
+		return status;
 	if (off->has_tail && off->pic.log.head.state == COW_LOG_RESTORING)
 		return finish_restore(off, req);
 	if (!offline_good(off))

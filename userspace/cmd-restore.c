@@ -126,6 +126,9 @@ static int act(struct offline *off, const struct request *req,
 
 	if (action == &nothing)
 		return BOW_OK;
+	status = offline_refuse_read_only(off);
+	if (status)
+		return status;
 	if (req->flags.dry_run)
 		return BOW_DONE;
 	if (off->found)

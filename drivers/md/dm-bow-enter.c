@@ -177,7 +177,8 @@ static u64 find_reserve(const struct cow *cow, u64 want, u64 *start)
 		nr = cow_map_free_run_below(&cow->map, below, want, &at);
 		if (!nr)
 			break;
-		if (nr > best) {
+		/* The reader believes in a reserve only inside the free map. */
+		if (nr > best && cow_was_free(cow, at)) {
 			best = nr;
 			*start = at;
 		}

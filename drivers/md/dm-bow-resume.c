@@ -171,6 +171,8 @@ int bow_resume(struct cow *cow, struct cow_picture *pic)
 
 	if (pic->log.head.state != COW_LOG_CHECKPOINT)
 		return -EBUSY;
+	if (pic->log.read_only)
+		return -EROFS;
 	if (pic->geo.block_sectors != cow->geo.block_sectors)
 		return -EINVAL;
 	r = copy_freemap(cow, &pic->free);

@@ -273,6 +273,12 @@ static int refuse_log(struct bow *bow, const struct cow_complaint *complaint)
 	return complaint->error == COW_LOG_NO_MEMORY ? -ENOMEM : -EUCLEAN;
 }
 
+static int refuse_read_only(struct bow *bow)
+{
+	DMERR("%s: log %s", bow_name(bow), cow_log_strerror(COW_LOG_READ_ONLY));
+	return -EROFS;
+}
+
 static int start(struct cow_dev *dev, void *arg)
 {
 	struct bow *bow = dev_to_bow(dev);
@@ -296,6 +302,8 @@ static int start(struct cow_dev *dev, void *arg)
 		r = -EBUSY;
 	} else if (error) {
 		r = refuse_log(bow, &pic->complaint);
+	} else if (pic->log.read_only) {
+		r = refuse_read_only(bow);
 	} else if (pic->log.head.state == COW_LOG_COMMITTING) {
 		r = finish_commit(bow, pic);
 	} else {

@@ -51,9 +51,12 @@ EXPORT_SYMBOL_GPL(cow_put_back_hidden);
 int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
 	       struct cow_io *io)
 {
-	void *buf = cow_zalloc((size_t)geo->block_sectors << 9);
+	void *buf;
 	int r = 0;
 
+	if (log->read_only)
+		return -EROFS;
+	buf = cow_zalloc((size_t)geo->block_sectors << 9);
 	if (!buf)
 		return -ENOMEM;
 	if (!log->head.hidden_count)
@@ -145,6 +148,8 @@ int cow_restore(struct cow_picture *pic,
 	};
 	int r = 0;
 
+	if (pic->log.read_only)
+		return -EROFS;
 	/* From here on no one may take the device for a live one. */
 	if (pic->log.head.state != COW_LOG_RESTORING || !pic->log.newest)
 		r = cow_log_mark(&pic->log, pic->io, COW_LOG_RESTORING);

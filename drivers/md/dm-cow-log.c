@@ -10,9 +10,9 @@ static const char * const error_text[COW_LOG_NR_ERRORS] = {
 	[COW_LOG_BAD_HEADER] = "header checksum is wrong",
 	[COW_LOG_BAD_VERSION] = "format version is unknown",
 	[COW_LOG_BAD_FEATURES] = "needs a feature that is unknown here",
-	[COW_LOG_BAD_GEOMETRY] = "impossible block size or place",
+	[COW_LOG_BAD_GEOMETRY] = "impossible number in the header",
 	[COW_LOG_WRONG_SIZE] = "belongs to a device of another size",
-	[COW_LOG_BAD_STATE] = "state word is unknown",
+	[COW_LOG_BAD_STATE] = "impossible state word",
 	[COW_LOG_BAD_RECORDS] = "checksum of the records is wrong",
 	[COW_LOG_FOREIGN] = "page belongs to another checkpoint",
 	[COW_LOG_NO_TAIL] = "neither slot holds a valid page",
@@ -26,6 +26,8 @@ static const char * const error_text[COW_LOG_NR_ERRORS] = {
 	[COW_LOG_OVERWRITTEN] = "block 0 was overwritten behind its header",
 	[COW_LOG_IO] = "I/O error",
 	[COW_LOG_NO_MEMORY] = "out of memory",
+	[COW_LOG_BAD_RESERVE] = "reserve was not free at the checkpoint",
+	[COW_LOG_READ_ONLY] = "has a feature unknown here that forbids writing",
 };
 
 const char *cow_log_strerror(enum cow_log_error error)
@@ -133,6 +135,19 @@ static bool valid_place(const struct cow_head *head, u64 sector)
 	       head->device_sectors - sector >= head->block_sectors;
 }
 
+/* Is a live copy where something else of the hidden blocks is? */
+static bool live_shared(const struct cow_head *head, u32 index)
+{
+	u64 live = head->hidden[index].live;
+	u32 i;
+
+	for (i = 0; i < head->hidden_count; i++)
+		if (live == head->hidden[i].source ||
+		    (i != index && live == head->hidden[i].live))
+			return true;
+	return false;
+}
+
 static bool valid_hidden(const struct cow_head *head)
 {
 	u32 i;
@@ -148,11 +163,15 @@ static bool valid_hidden(const struct cow_head *head)
 		if (i && (!valid_place(head, source) ||
 			  source <= head->hidden[i - 1].source))
 			return false;
-		if (!valid_place(head, head->hidden[i].live))
+		if (!valid_place(head, head->hidden[i].live) ||
+		    live_shared(head, i))
 			return false;
 	}
 	return true;
 }
+
+/* One write a nanosecond gets there in a century; the next must still be higher. */
+#define MAX_GENERATION (~0ULL >> 2)
 
 static enum cow_log_error check_head(const struct cow_head *head, u64 sectors)
 {
@@ -165,7 +184,8 @@ static enum cow_log_error check_head(const struct cow_head *head, u64 sectors)
 		return COW_LOG_WRONG_SIZE;
 	if (head->state < COW_LOG_CHECKPOINT || head->state > COW_LOG_RESTORING)
 		return COW_LOG_BAD_STATE;
-	if (head->record_count > COW_PAGE_RECORDS || !valid_hidden(head) ||
+	if (head->generation > MAX_GENERATION ||
+	    head->record_count > COW_PAGE_RECORDS || !valid_hidden(head) ||
 	    !valid_place(head, head->slot1) ||
 	    (head->seal && !valid_place(head, head->seal)) ||
 	    !head->prev_place != !head->sequence ||
@@ -193,6 +213,8 @@ static void decode(const struct cow_disk_header *disk, struct cow_head *head)
 	head->prev_place = le64_to_cpu(disk->prev_place);
 	head->prev_generation = le64_to_cpu(disk->prev_generation);
 	head->time = le64_to_cpu(disk->time);
+	head->read_only = le32_to_cpu(disk->features_ro_compat) &
+			  ~COW_FEATURES_RO_COMPAT;
 	for (i = 0; i < min_t(u32, head->hidden_count, COW_MAX_HIDDEN); i++) {
 		head->hidden[i].source = le64_to_cpu(disk->hidden[i].source);
 		head->hidden[i].live = le64_to_cpu(disk->hidden[i].live);
@@ -210,8 +232,7 @@ enum cow_log_error cow_head_decode(const struct cow_disk_page *page,
 		return COW_LOG_BAD_HEADER;
 	if (le32_to_cpu(disk->version) != COW_LOG_VERSION)
 		return COW_LOG_BAD_VERSION;
-	if ((le32_to_cpu(disk->features_incompat) & ~COW_FEATURES_INCOMPAT) ||
-	    (le32_to_cpu(disk->features_ro_compat) & ~COW_FEATURES_RO_COMPAT))
+	if (le32_to_cpu(disk->features_incompat) & ~COW_FEATURES_INCOMPAT)
 		return COW_LOG_BAD_FEATURES;
 	decode(disk, head);
 	return check_head(head, sectors);

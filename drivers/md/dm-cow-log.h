@@ -20,7 +20,7 @@ enum cow_log_error {
 	COW_LOG_BAD_FEATURES,
 	COW_LOG_BAD_GEOMETRY,	/* block size or place of our own impossible */
 	COW_LOG_WRONG_SIZE,	/* device size differs */
-	COW_LOG_BAD_STATE,
+	COW_LOG_BAD_STATE,	/* unknown, or a mark where none is ever written */
 	COW_LOG_BAD_RECORDS,	/* checksum of the records */
 	COW_LOG_FOREIGN,	/* uuid of another checkpoint */
 	COW_LOG_NO_TAIL,	/* neither slot holds a valid version */
@@ -34,6 +34,8 @@ enum cow_log_error {
 	COW_LOG_OVERWRITTEN,	/* block 0 behind its header: not by a torn write */
 	COW_LOG_IO,
 	COW_LOG_NO_MEMORY,
+	COW_LOG_BAD_RESERVE,	/* not in the free map */
+	COW_LOG_READ_ONLY,	/* good, but not for us to write to */
 	COW_LOG_NR_ERRORS
 };
 
@@ -90,6 +92,7 @@ struct cow_head {
 	u64 time;
 	u32 hidden_count;
 	struct cow_hidden hidden[COW_MAX_HIDDEN];
+	bool read_only;		/* a feature unknown here forbids writing */
 };
 
 struct cow_record {
@@ -135,6 +138,7 @@ struct cow_log {
 	struct cow_disk_page *sealed;	/* the page sealed by a group in flight */
 	u64 generation;			/* highest ever seen or given */
 	unsigned int newest;		/* slot with the newest durable version */
+	bool read_only;			/* one of its pages is */
 };
 
 int cow_log_init(struct cow_log *log);

@@ -14,6 +14,7 @@ int cow_picture_init(struct cow_picture *pic, struct cow_io *io)
 {
 	struct cow_ranges *sets[] = {
 		&pic->moved, &pic->born, &pic->ours, &pic->free, &pic->cancelled,
+		&pic->intact,
 	};
 	unsigned int i;
 	int r;
@@ -42,6 +43,7 @@ void cow_picture_exit(struct cow_picture *pic)
 	cow_ranges_exit(&pic->ours);
 	cow_ranges_exit(&pic->free);
 	cow_ranges_exit(&pic->cancelled);
+	cow_ranges_exit(&pic->intact);
 	cow_free(pic->page);
 	cow_free(pic->buf);
 	pic->page = NULL;
@@ -92,6 +94,7 @@ struct slot {
 	u64 sector;
 	bool header_valid;
 	bool valid;
+	bool foreign;		/* a page, but of another log */
 };
 
 static bool same_log(const struct cow_head *a, const struct cow_head *b)
@@ -137,6 +140,7 @@ static enum cow_log_error read_slot1(struct cow_picture *pic, struct slot *slot,
 	if (error == COW_LOG_IO)
 		return error;
 	slot->header_valid = !error && same_log(&slot->head, &slot0->head);
+	slot->foreign = !error && !slot->header_valid;
 	slot->valid = slot->header_valid &&
 		      cow_page_records_valid(slot->page, &slot->head);
 	return COW_LOG_OK;
@@ -154,9 +158,11 @@ static void adopt_tail(struct cow_picture *pic, const struct slot slots[2],
 	log->newest = newest;
 	memcpy(log->tail, slots[newest].page, sizeof(*log->tail));
 	for (i = 0; i < 2; i++)
-		if (slots[i].header_valid)
+		if (slots[i].header_valid) {
 			log->generation = max(log->generation,
 					      slots[i].head.generation);
+			log->read_only |= slots[i].head.read_only;
+		}
 }
 
 /* The predecessor of @head, through the moves seen so far, into pic->page. */
@@ -172,8 +178,9 @@ static enum cow_log_error read_predecessor(struct cow_picture *pic,
 	error = read_page(pic, *place, pic->page, prev);
 	if (error == COW_LOG_IO)
 		return error;
-	if (error || !same_log(head, prev) ||
-	    prev->sequence != head->sequence - 1 ||
+	if (!error && !same_log(head, prev))
+		return COW_LOG_FOREIGN;
+	if (error || prev->sequence != head->sequence - 1 ||
 	    prev->generation != head->prev_generation ||
 	    !cow_page_records_valid(pic->page, prev))
 		return COW_LOG_BROKEN_CHAIN;
@@ -264,6 +271,24 @@ static bool record_valid(const struct cow_picture *pic,
 	return false;
 }
 
+/* Add what is not there yet. */
+static enum cow_log_error add_shared(struct cow_ranges *set, u64 block, u64 nr)
+{
+	while (nr) {
+		struct cow_range *known;
+		u64 piece = cow_ranges_piece(set, block, nr, &known);
+		int r = 0;
+
+		if (!known)
+			r = cow_ranges_add(set, block, piece, 0);
+		if (r)
+			return range_error(r, COW_LOG_OVERLAP);
+		block += piece;
+		nr -= piece;
+	}
+	return COW_LOG_OK;
+}
+
 /* Lead every block of the source to where its contents are now. */
 static enum cow_log_error record_moves(struct cow_picture *pic,
 				       const struct cow_record *record)
@@ -285,6 +310,9 @@ static enum cow_log_error record_moves(struct cow_picture *pic,
 	return COW_LOG_OK;
 }
 
+/* In "cancelled": no sector has this number. */
+#define VOID_SERVED (~0ULL)
+
 /* Was this backup cancelled by a younger void? Each void serves once. */
 static bool take_void(struct cow_picture *pic, const struct cow_record *record)
 {
@@ -293,7 +321,7 @@ static bool take_void(struct cow_picture *pic, const struct cow_record *record)
 
 	for (; range && range->start == dest; range = cow_ranges_next(range))
 		if (range->to == record->source) {
-			range->to = ~0ULL;
+			range->to = VOID_SERVED;
 			return true;
 		}
 	return false;
@@ -307,7 +335,7 @@ static enum cow_log_error keep_void(struct cow_picture *pic,
 
 	pic->nr_void_records++;
 	range = cow_ranges_at(&pic->cancelled, dest);
-	if (range && range->start == dest && range->to == ~0ULL) {
+	if (range && range->start == dest && range->to == VOID_SERVED) {
 		range->to = record->source;
 		return COW_LOG_OK;
 	}
@@ -317,7 +345,7 @@ static enum cow_log_error keep_void(struct cow_picture *pic,
 
 /* The last group of the tail may have been cut: its backups prove nothing. */
 static enum cow_log_error judge(struct cow_picture *pic,
-				const struct cow_record *record, bool in_tail,
+				const struct cow_record *record,
 				bool *acted_upon)
 {
 	enum cow_log_error error;
@@ -331,11 +359,7 @@ static enum cow_log_error judge(struct cow_picture *pic,
 			     false, &source_intact);
 	if (error)
 		return error;
-	if (!source_intact)
-		return COW_LOG_BAD_DATA;
-	if (in_tail)
-		pic->voids[pic->nr_voids++] = *record;
-	return COW_LOG_OK;
+	return source_intact ? COW_LOG_OK : COW_LOG_BAD_DATA;
 }
 
 static void show(struct cow_picture *pic, const struct cow_head *head,
@@ -346,30 +370,49 @@ static void show(struct cow_picture *pic, const struct cow_head *head,
 			   verdict);
 }
 
+/* Its source is as it was: nothing to be brought back, and nothing to bring. */
+static enum cow_log_error keep_intact(struct cow_picture *pic,
+				      const struct cow_record *record, bool in_tail)
+{
+	if (in_tail)
+		pic->voids[pic->nr_voids++] = *record;
+	else
+		pic->nr_lost++;
+	return add_shared(&pic->intact, to_block(pic, record->source),
+			  cow_blocks_of(&pic->geo, record->sectors));
+}
+
+static enum cow_log_error keep_place(struct cow_picture *pic,
+				     const struct cow_record *record)
+{
+	return range_error(cow_ranges_add(&pic->born, to_block(pic, record->dest),
+					  cow_blocks_of(&pic->geo, record->sectors), 0),
+			   COW_LOG_OVERLAP);
+}
+
 static enum cow_log_error read_backup(struct cow_picture *pic,
 				      const struct cow_head *head,
 				      const struct cow_record *record, int index,
 				      enum cow_picture_depth depth)
 {
 	bool in_tail = head->sequence == pic->log.head.sequence;
-	enum cow_log_error error;
+	enum cow_log_error error = COW_LOG_OK;
 	bool acted_upon = true;
 
 	if (take_void(pic, record)) {
 		show(pic, head, record, index, "cancelled");
 		return COW_LOG_OK;
 	}
-	if (in_tail || depth == COW_CHECK_ALL) {
-		error = judge(pic, record, in_tail, &acted_upon);
-		if (error)
-			return error;
-	}
+	if (in_tail || depth == COW_CHECK_ALL)
+		error = judge(pic, record, &acted_upon);
+	if (error)
+		return error;
 	show(pic, head, record, index, acted_upon ? "valid" : "void");
-	if (!acted_upon)
-		return COW_LOG_OK;
-	error = range_error(cow_ranges_add(&pic->born, to_block(pic, record->dest),
-					   cow_blocks_of(&pic->geo, record->sectors), 0),
-			    COW_LOG_OVERLAP);
+	/* In an older page it was given its place, whatever is there now. */
+	if (acted_upon || !in_tail)
+		error = keep_place(pic, record);
+	if (!error && !acted_upon)
+		return keep_intact(pic, record, in_tail);
 	if (error)
 		return error;
 	pic->nr_backups++;
@@ -453,11 +496,11 @@ static enum cow_log_error chain_reaches(struct cow_picture *pic,
 	*reaches = true;
 	if (!other->valid || other->head.sequence >= tail->head.sequence)
 		return COW_LOG_OK;
-	/* Marked, so relied on; its predecessors may be overwritten by now. */
-	if (tail->head.state == COW_LOG_COMMITTING)
+	/* Marked, so relied on: what was found then may be overwritten by now. */
+	if (tail->head.state != COW_LOG_CHECKPOINT)
 		return COW_LOG_OK;
 	error = read_predecessor(pic, &tail->head, &prev, &place);
-	if (error == COW_LOG_BROKEN_CHAIN) {
+	if (error == COW_LOG_BROKEN_CHAIN || error == COW_LOG_FOREIGN) {
 		*reaches = false;
 		return COW_LOG_OK;
 	}
@@ -531,6 +574,25 @@ static bool torn_by_us(const struct cow_picture *pic, const struct slot slots[2]
 	return true;
 }
 
+/*
+ * What it takes to end the log one way or the other: block 0 at least is
+ * hidden, and slot 1, which is written first, is clear of what is read next.
+ */
+static enum cow_log_error check_ending(struct cow_picture *pic)
+{
+	const struct cow_head *head = &pic->log.head;
+	u32 i;
+
+	if (!head->hidden_count)
+		return COW_LOG_BAD_GEOMETRY;
+	for (i = 0; i < head->hidden_count; i++)
+		if (head->slot1 == head->hidden[i].live ||
+		    head->slot1 == head->hidden[i].source)
+			return COW_LOG_OVERLAP;
+	pic->has_tail = true;
+	return COW_LOG_OK;
+}
+
 static enum cow_log_error choose_tail(struct cow_picture *pic,
 				      const struct slot slots[2])
 {
@@ -541,7 +603,7 @@ static enum cow_log_error choose_tail(struct cow_picture *pic,
 	bool reaches;
 
 	if (!slots[newest].valid)
-		return COW_LOG_NO_TAIL;
+		return slots[1].foreign ? COW_LOG_FOREIGN : COW_LOG_NO_TAIL;
 	if (!slots[0].valid && !torn_by_us(pic, slots))
 		return COW_LOG_OVERWRITTEN;
 	/* A predecessor may have been moved by records of this very page. */
@@ -556,7 +618,7 @@ static enum cow_log_error choose_tail(struct cow_picture *pic,
 		newest = !newest;
 	}
 	adopt_tail(pic, slots, newest);
-	return COW_LOG_OK;
+	return check_ending(pic);
 }
 
 static enum cow_log_error find_tail(struct cow_picture *pic)
@@ -587,27 +649,6 @@ static enum cow_log_error claim(struct cow_picture *pic, u64 sector)
 			   COW_LOG_OVERLAP);
 }
 
-/*
- * A place that several records may lead to: a backup and the backup it was
- * moved from. That no two were given the same place is checked in "born".
- */
-static enum cow_log_error claim_shared(struct cow_picture *pic, u64 block, u64 nr)
-{
-	while (nr) {
-		struct cow_range *known;
-		u64 piece = cow_ranges_piece(&pic->ours, block, nr, &known);
-		int r = 0;
-
-		if (!known)
-			r = cow_ranges_add(&pic->ours, block, piece, 0);
-		if (r)
-			return range_error(r, COW_LOG_OVERLAP);
-		block += piece;
-		nr -= piece;
-	}
-	return COW_LOG_OK;
-}
-
 static enum cow_log_error walk(struct cow_picture *pic,
 			       enum cow_picture_depth depth)
 {
@@ -625,7 +666,8 @@ static enum cow_log_error walk(struct cow_picture *pic,
 						   to_block(pic, head.prev_place),
 						   1, 0), COW_LOG_OVERLAP);
 		if (!error)
-			error = claim_shared(pic, to_block(pic, place), 1);
+			error = add_shared(&pic->ours, to_block(pic, place), 1);
+		pic->log.read_only |= prev.read_only;
 		if (!error)
 			error = read_records(pic, pic->page, &prev, depth);
 		head = prev;
@@ -634,7 +676,11 @@ static enum cow_log_error walk(struct cow_picture *pic,
 	return error;
 }
 
-/* Pages are claimed during the walk; this is the rest. */
+/*
+ * Pages are claimed during the walk; this is the rest. Several records may lead
+ * to one place: a backup and the backup it was moved from. That no two were
+ * given the same place is checked in "born".
+ */
 static enum cow_log_error claim_places(struct cow_picture *pic)
 {
 	const struct cow_head *head = &pic->log.head;
@@ -644,7 +690,7 @@ static enum cow_log_error claim_places(struct cow_picture *pic)
 
 	for (range = cow_ranges_first(&pic->moved); range && !error;
 	     range = cow_ranges_next(range))
-		error = claim_shared(pic, range->to, range->nr);
+		error = add_shared(&pic->ours, range->to, range->nr);
 	if (!error)
 		error = claim(pic, head->slot1);
 	if (!error && head->seal)
@@ -666,23 +712,90 @@ static int check_apart(void *data, u64 __always_unused from, u64 to, u32 sectors
 	return 0;
 }
 
+/* A hidden block can be brought back only from a backup, which it never was. */
 static enum cow_log_error check_hidden(struct cow_picture *pic)
 {
 	u32 i;
 
-	/* Block 0 at least: the header took its place. */
-	if (!pic->log.head.hidden_count)
-		return COW_LOG_BAD_GEOMETRY;
-	/* A hidden block can be brought back only from a backup. */
 	for (i = 0; i < pic->log.head.hidden_count; i++) {
 		u64 block = to_block(pic, pic->log.head.hidden[i].source);
-		struct cow_range *range;
+		struct cow_range *moved, *born;
 
-		cow_ranges_piece(&pic->moved, block, 1, &range);
-		if (!range)
+		cow_ranges_piece(&pic->moved, block, 1, &moved);
+		cow_ranges_piece(&pic->born, block, 1, &born);
+		if (!moved || born)
 			return COW_LOG_BAD_GEOMETRY;
 	}
 	return COW_LOG_OK;
+}
+
+/* Does the run hold anything of ours, or an original? */
+static bool is_needed(const struct cow_picture *pic, u64 block, u64 nr)
+{
+	struct cow_range *ours, *moved, *born;
+	u64 piece;
+
+	for (; nr; block += piece, nr -= piece) {
+		piece = cow_ranges_piece(&pic->ours, block, nr, &ours);
+		piece = cow_ranges_piece(&pic->moved, block, piece, &moved);
+		piece = cow_ranges_piece(&pic->born, block, piece, &born);
+		if (ours || (moved && !born))
+			return true;
+	}
+	return false;
+}
+
+/* Once its void is durable, the place of a cut backup is anybody's. */
+static enum cow_log_error check_voids(struct cow_picture *pic)
+{
+	struct cow_range *range, *moved;
+	u32 i;
+
+	/* A source that is as it was has no other backup. */
+	for (range = cow_ranges_first(&pic->intact); range;
+	     range = cow_ranges_next(range))
+		if (cow_ranges_piece(&pic->moved, range->start, range->nr,
+				     &moved) < range->nr || moved)
+			return COW_LOG_SOURCE_TWICE;
+	for (i = 0; i < pic->nr_voids; i++)
+		if (is_needed(pic, to_block(pic, pic->voids[i].dest),
+			      cow_blocks_of(&pic->geo, pic->voids[i].sectors)))
+			return COW_LOG_OVERLAP;
+	for (range = cow_ranges_first(&pic->cancelled); range;
+	     range = cow_ranges_next(range))
+		if (range->to != VOID_SERVED)
+			return COW_LOG_BAD_VOID;
+	return COW_LOG_OK;
+}
+
+/* What a resume gives away must have been free. */
+static enum cow_log_error check_reserve(struct cow_picture *pic)
+{
+	u64 block = pic->reserve_start, nr = pic->reserve_nr, piece;
+	struct cow_range *range;
+
+	for (; nr; block += piece, nr -= piece) {
+		piece = cow_ranges_piece(&pic->free, block, nr, &range);
+		if (!range)
+			return COW_LOG_BAD_RESERVE;
+	}
+	return COW_LOG_OK;
+}
+
+/* All records are known: do they go together? */
+static enum cow_log_error check_whole(struct cow_picture *pic)
+{
+	enum cow_log_error error = claim_places(pic);
+
+	if (!error)
+		error = check_hidden(pic);
+	if (!error && cow_picture_each_original(pic, check_apart, pic))
+		error = COW_LOG_OVERLAP;
+	if (!error)
+		error = check_voids(pic);
+	if (!error)
+		error = check_reserve(pic);
+	return error;
 }
 
 enum cow_log_error cow_picture_read(struct cow_picture *pic,
@@ -701,11 +814,7 @@ enum cow_log_error cow_picture_read(struct cow_picture *pic,
 	if (!error)
 		error = walk(pic, depth);
 	if (!error)
-		error = claim_places(pic);
-	if (!error)
-		error = check_hidden(pic);
-	if (!error && cow_picture_each_original(pic, check_apart, pic))
-		error = COW_LOG_OVERLAP;
+		error = check_whole(pic);
 	return complain(pic, error);
 }
 EXPORT_SYMBOL_GPL(cow_picture_read);

@@ -39,16 +39,19 @@ struct cow_picture {
 	struct cow_record voids[COW_PAGE_RECORDS];
 	u32 nr_voids;
 
+	bool has_tail;			/* the newest page is good: enough to commit */
 	bool dropped_tail;		/* the newest version was of a cut group */
 	u64 nr_pages;
 	u64 nr_backups;			/* records, valid ones */
 	u64 backup_sectors;
 	u64 nr_void_records;
+	u64 nr_lost;			/* unreadable ones of older pages; not needed */
 
 	/* For the reader's own use. */
 	struct cow_disk_page *page;
 	void *buf;			/* of COW_MAX_RUN_SECTORS */
 	struct cow_ranges cancelled;	/* pending voids, by dest */
+	struct cow_ranges intact;	/* sources of backups that are void */
 
 	/* Called now and then with the sectors of data checked; may be NULL. */
 	void (*progress)(struct cow_picture *pic, u64 checked);

@@ -139,6 +139,7 @@ bool cow_was_free(const struct cow *cow, u64 block)
 
 	return extent && block < extent->start + extent->nr;
 }
+EXPORT_SYMBOL_GPL(cow_was_free);
 
 u64 cow_count_was_free(const struct cow *cow, u64 block, u64 nr)
 {

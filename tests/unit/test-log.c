@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* Encoding, decoding, bounds: every way in which a log can be refused. */
 #include "unit.h"
+#include "dm-bow-proto.h"
+#include "dm-cow-finish.h"
 #include "logdisk.h"
 
 static struct logdisk disk;
@@ -140,22 +142,24 @@ static void bad_header(void **data)
 	expect(COW_LOG_BAD_HEADER);
 }
 
+static void fix_header(u64 block)
+{
+	struct cow_disk_header *header = (void *)logdisk_block(&disk, block);
+
+	header->header_crc = 0;
+	header->header_crc = cpu_to_le32(cow_crc(header, sizeof(*header)));
+}
+
 static void finish_with(size_t at, u8 value)
 {
-	u64 block;
 	u32 i;
 
 	logdisk_finish(&disk);
 	for (i = 0; i < 2; i++) {
-		struct cow_disk_header *header;
-		u32 crc;
+		u64 block = i ? SLOT1 : 0;
 
-		block = i ? SLOT1 : 0;
-		header = (void *)logdisk_block(&disk, block);
-		((u8 *)header)[at] = value;
-		header->header_crc = 0;
-		crc = cow_crc(header, sizeof(*header));
-		header->header_crc = cpu_to_le32(crc);
+		logdisk_block(&disk, block)[at] = value;
+		fix_header(block);
 	}
 }
 
@@ -166,12 +170,40 @@ static void versions_and_features(void **data)
 	expect(COW_LOG_BAD_VERSION);
 	finish_with(offsetof(struct cow_disk_header, features_incompat), 1);
 	expect(COW_LOG_BAD_FEATURES);
-	finish_with(offsetof(struct cow_disk_header, features_ro_compat) + 3, 0x80);
+	finish_with(offsetof(struct cow_disk_header, features_incompat) + 3, 0x80);
 	expect(COW_LOG_BAD_FEATURES);
 	finish_with(offsetof(struct cow_disk_header, features_compat), 0xff);
 	expect(COW_LOG_OK);
 	finish_with(offsetof(struct cow_disk_header, reserved) + 100, 0xff);
 	expect(COW_LOG_OK);
+}
+
+/* Read like any other, and written to by nobody. */
+static void read_only(void **data)
+{
+	static struct cow cow;
+	struct cow_picture pic;
+
+	(void)data;
+	finish_with(offsetof(struct cow_disk_header, features_ro_compat) + 3, 0x80);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_ALL), COW_LOG_OK);
+	assert_true(pic.log.read_only);
+	assert_int_equal(cow_restore(&pic, NULL, NULL), -EROFS);
+	assert_int_equal(cow_commit(&pic.log, &pic.geo, &disk.io), -EROFS);
+	assert_int_equal(cow_init(&cow, disk.io.sectors, BS, &disk.io, NULL), 0);
+	assert_int_equal(bow_resume(&cow, &pic), -EROFS);
+	cow_exit(&cow);
+	cow_picture_exit(&pic);
+	/* One page will do. */
+	finish_with(offsetof(struct cow_disk_header, features_ro_compat), 0);
+	logdisk_seal(&disk, 300);
+	((struct cow_disk_header *)logdisk_block(&disk, 300))->features_ro_compat = 1;
+	fix_header(300);
+	logdisk_finish(&disk);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_TAIL), COW_LOG_OK);
+	assert_true(pic.log.read_only);
+	cow_picture_exit(&pic);
+	assert_int_equal(disk.writes, 0);
 }
 
 static void geometry(void **data)
@@ -188,6 +220,8 @@ static void geometry(void **data)
 	WITH_HEAD(device_sectors, disk.io.sectors - 1, COW_LOG_WRONG_SIZE);
 	WITH_HEAD(state, 0, COW_LOG_BAD_STATE);
 	WITH_HEAD(state, 4, COW_LOG_BAD_STATE);
+	WITH_HEAD(generation, 1ULL << 62, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(generation, ~0ULL - 2, COW_LOG_BAD_GEOMETRY);
 	WITH_HEAD(slot1, 0, COW_LOG_BAD_GEOMETRY);
 	WITH_HEAD(slot1, 3, COW_LOG_BAD_GEOMETRY);
 	WITH_HEAD(slot1, disk.io.sectors, COW_LOG_BAD_GEOMETRY);
@@ -200,6 +234,8 @@ static void geometry(void **data)
 	WITH_HEAD(hidden[0].live, 0, COW_LOG_BAD_GEOMETRY);
 	WITH_HEAD(hidden[0].live, 9, COW_LOG_BAD_GEOMETRY);
 	WITH_HEAD(hidden[0].source, 9, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(hidden[0].live, SLOT1 * BS, COW_LOG_OVERLAP);
+	WITH_HEAD(hidden_count, 0, COW_LOG_BAD_GEOMETRY);
 	/* Hidden, yet nowhere saved. */
 	WITH_HEAD(hidden[0].source, 80, COW_LOG_BAD_GEOMETRY);
 	finish_with(offsetof(struct cow_disk_header, hidden_count), COW_MAX_HIDDEN + 1);
@@ -224,7 +260,44 @@ static void no_tail(void **data)
 	/* A page of another checkpoint is none. */
 	disk.head.uuid[3] ^= 1;
 	logdisk_write(&disk, SLOT1);
-	expect(COW_LOG_NO_TAIL);
+	expect(COW_LOG_FOREIGN);
+}
+
+/* Marks go to slot 1, but a header that was put back into block 0 has one too. */
+static void marked_in_slot0(void **data)
+{
+	static const u32 marks[] = { COW_LOG_RESTORING, COW_LOG_COMMITTING };
+	unsigned int i;
+
+	(void)data;
+	logdisk_finish(&disk);
+	for (i = 0; i < 2; i++) {
+		disk.head.state = marks[i];
+		logdisk_write(&disk, SLOT1);
+		expect(COW_LOG_OK);
+		logdisk_write(&disk, 0);
+		expect_depth(COW_LOG_OK, COW_CHECK_TAIL);
+	}
+}
+
+/* Two hidden blocks of which the second is wrong in every possible way. */
+static void hidden_twice(void **data)
+{
+	(void)data;
+	disk.head.hidden_count = 2;
+	disk.head.hidden[1].source = BS;
+	disk.head.hidden[1].live = 300 * BS;
+	logdisk_backup(&disk, 1, 301, 1, 301);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OK);
+	WITH_HEAD(hidden[1].live, LIVE0 * BS, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(hidden[1].live, BS, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(hidden[0].live, BS, COW_LOG_BAD_GEOMETRY);
+	WITH_HEAD(hidden[1].source, SLOT1 * BS, COW_LOG_OVERLAP);
+	/* A block that was the place of a backup was free: nothing to hide. */
+	logdisk_backup(&disk, 301, 310, 1, 301);
+	memcpy(logdisk_block(&disk, 310), logdisk_block(&disk, 301), BS * 512);
+	WITH_HEAD(hidden[1].source, 301 * BS, COW_LOG_BAD_GEOMETRY);
 }
 
 static void broken_chain(void **data)
@@ -242,6 +315,10 @@ static void broken_chain(void **data)
 	WITH_HEAD(prev_generation, 3, COW_LOG_BROKEN_CHAIN);
 	WITH_HEAD(sequence, 5, COW_LOG_BROKEN_CHAIN);
 	WITH_HEAD(prev_place, 301 * BS, COW_LOG_BROKEN_CHAIN);
+	disk.head.uuid[0] ^= 1;
+	logdisk_finish(&disk);
+	expect(COW_LOG_FOREIGN);
+	disk.head.uuid[0] ^= 1;
 	/* The predecessor is the page itself: its sequence is not one less. */
 	WITH_HEAD(prev_place, SLOT1 * BS, COW_LOG_BROKEN_CHAIN);
 }
@@ -303,6 +380,26 @@ static void source_twice(void **data)
 	expect(COW_LOG_SOURCE_TWICE);
 }
 
+/* A backup that never was, of a source that has been overwritten since another. */
+static void void_and_valid(void **data)
+{
+	(void)data;
+	logdisk_backup(&disk, 11, 110, 1, 110);
+	logdisk_backup(&disk, 10, 100, 3, 10);
+	logdisk_finish(&disk);
+	expect(COW_LOG_SOURCE_TWICE);
+	disk.head.record_count = 1;
+	logdisk_backup(&disk, 10, 100, 3, 10);
+	logdisk_backup(&disk, 11, 110, 1, 110);
+	logdisk_finish(&disk);
+	expect(COW_LOG_SOURCE_TWICE);
+	/* Twice cut is fine. */
+	disk.head.record_count = 2;
+	logdisk_backup(&disk, 11, 110, 1, 11);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OK);
+}
+
 static void overlaps(void **data)
 {
 	(void)data;
@@ -332,6 +429,61 @@ static void bad_void(void **data)
 	logdisk_void(&disk, 11, 100);
 	logdisk_finish(&disk);
 	expect(COW_LOG_BAD_VOID);
+	/* Or nothing at all. */
+	disk.head.record_count--;
+	logdisk_finish(&disk);
+	expect(COW_LOG_BAD_VOID);
+}
+
+/* A resume is going to give the place of a cut backup away. */
+static void pending_void_in_use(void **data)
+{
+	static const u64 used[] = { SLOT1, LIVE0, BACKUP0, 100, 50 };
+	u32 i;
+
+	(void)data;
+	logdisk_backup(&disk, 50, 100, 1, 100);
+	for (i = 0; i < ARRAY_SIZE(used); i++) {
+		logdisk_backup(&disk, 10, used[i], 1, 10);
+		logdisk_finish(&disk);
+		expect(COW_LOG_OVERLAP);
+		disk.head.record_count--;
+	}
+	logdisk_backup(&disk, 10, 98, 3, 10);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OVERLAP);
+}
+
+static void reserve_not_free(void **data)
+{
+	(void)data;
+	logdisk_extent(&disk, COW_RECORD_RESERVE, 100, 20);
+	logdisk_finish(&disk);
+	expect(COW_LOG_BAD_RESERVE);
+	logdisk_extent(&disk, COW_RECORD_FREE, 90, 15);
+	logdisk_extent(&disk, COW_RECORD_FREE, 105, 14);
+	logdisk_finish(&disk);
+	expect(COW_LOG_BAD_RESERVE);
+	logdisk_extent(&disk, COW_RECORD_FREE, 119, 1);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OK);
+}
+
+/* One place a backup, in older pages too: else reading them has no end. */
+static void lost_backups(void **data)
+{
+	(void)data;
+	logdisk_backup(&disk, 10, 100, 1, 10);
+	logdisk_seal(&disk, 300);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OK);
+	disk.head.sequence = 0;
+	disk.head.prev_place = 0;
+	logdisk_backup(&disk, 10, 100, 1, 10);
+	logdisk_backup(&disk, 11, 100, 1, 11);
+	logdisk_seal(&disk, 300);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OVERLAP);
 }
 
 static void bad_data(void **data)
@@ -367,6 +519,17 @@ static void dropped_data(void **data)
 	expect(COW_LOG_DROPPED_DATA);
 }
 
+/* A restore relied on this tail: half of it may be done. */
+static void marked_and_broken(void **data)
+{
+	(void)data;
+	cut_group();
+	expect(COW_LOG_OK);
+	disk.head.state = COW_LOG_RESTORING;
+	logdisk_write(&disk, SLOT1);
+	expect(COW_LOG_BROKEN_CHAIN);
+}
+
 static void io_errors(void **data)
 {
 	static const u64 sectors[] = { 0, SLOT1 * BS, 300 * BS, BACKUP0 * BS, 100 * BS };
@@ -394,6 +557,7 @@ static void no_memory(void **data)
 	logdisk_seal(&disk, 300);
 	logdisk_backup(&disk, 10, 100, 3, 100);
 	logdisk_backup(&disk, 101, 200, 1, 101);
+	logdisk_backup(&disk, 50, 60, 1, 50);
 	logdisk_void(&disk, 50, 60);
 	logdisk_extent(&disk, COW_RECORD_FREE, 250, 20);
 	logdisk_finish(&disk);
@@ -465,10 +629,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(header_and_back), TEST(record_and_back), TEST(known_checksum),
 		TEST(every_bit_of_a_header_counts), TEST(good), TEST(no_magic),
-		TEST(bad_header), TEST(versions_and_features), TEST(geometry),
+		TEST(bad_header), TEST(versions_and_features), TEST(read_only),
+		TEST(geometry), TEST(marked_in_slot0), TEST(hidden_twice),
 		TEST(no_tail), TEST(broken_chain), TEST(bad_records),
-		TEST(source_twice), TEST(overlaps), TEST(bad_void), TEST(bad_data),
-		TEST(dropped_data), TEST(io_errors), TEST(no_memory),
+		TEST(source_twice), TEST(void_and_valid), TEST(overlaps),
+		TEST(bad_void), TEST(bad_data),
+		TEST(pending_void_in_use), TEST(reserve_not_free),
+		TEST(lost_backups), TEST(dropped_data), TEST(marked_and_broken),
+		TEST(io_errors), TEST(no_memory),
 		TEST(words_for_all), TEST(garbage),
 	};
 

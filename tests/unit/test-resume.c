@@ -109,12 +109,13 @@ static void map_of_a_resumed_log(void **data)
 static void ended_logs_are_refused(void **data)
 {
 	(void)data;
+	logdisk_write(&disk, 0);
 	disk.head.state = COW_LOG_COMMITTING;
-	logdisk_finish(&disk);
+	logdisk_write(&disk, SLOT1);
 	assert_int_equal(resume(), -EBUSY);
 	cow_exit(&cow);
 	disk.head.state = COW_LOG_RESTORING;
-	logdisk_finish(&disk);
+	logdisk_write(&disk, SLOT1);
 	assert_int_equal(resume(), -EBUSY);
 	cow_exit(&cow);
 	assert_int_equal(disk.writes, 0);

@@ -43,23 +43,6 @@ void offline_close(struct offline *off)
 	bow_dev_close(&off->dev);
 }
 
-/*
- * Of a log that is damaged further back, the core has not looked at where live
- * copies are, but the tail alone is enough to roll it forward: no two places
- * may be the same, and block 0 must be among them.
- */
-static bool hidden_usable(const struct cow_head *head)
-{
-	u32 i, j;
-
-	for (i = 0; i < head->hidden_count; i++)
-		for (j = 0; j < head->hidden_count; j++)
-			if (head->hidden[i].live == head->hidden[j].source ||
-			    (i < j && head->hidden[i].live == head->hidden[j].live))
-				return false;
-	return head->hidden_count;
-}
-
 static void on_checked(struct cow_picture *pic, u64 sectors)
 {
 	progress_set(pic->progress_data, sectors);
@@ -74,7 +57,6 @@ static int count_sectors(void *data, u64 __always_unused from,
 
 int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)
 {
-	const struct cow_head *head = &off->pic.log.head;
 	double start = now_ms();
 
 	off->pic.visit = off->visit;
@@ -90,10 +72,7 @@ int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)
 	if (off->error == COW_LOG_NO_MEMORY)
 		return fail(BOW_SYSTEM, "out of memory");
 	off->has_log = off->error != COW_LOG_NO_MAGIC;
-	/* The picture takes the newest page over before it goes on from there. */
-	off->has_tail = head->block_sectors && hidden_usable(head);
-	if (!off->error && !off->has_tail)
-		off->error = COW_LOG_BAD_GEOMETRY;
+	off->has_tail = off->pic.has_tail;
 	if (!off->error)
 		cow_picture_each_original(&off->pic, count_sectors,
 					  &off->restore_sectors);
@@ -133,6 +112,14 @@ int offline_complain(const struct offline *off)
 		  (unsigned long long)complaint->sequence,
 		  (unsigned long long)complaint->page_sector, where);
 	return BOW_DAMAGED;
+}
+
+int offline_refuse_read_only(const struct offline *off)
+{
+	if (!off->pic.log.read_only)
+		return 0;
+	return fail(BOW_REFUSED, "%s: log %s: use the version that made it; nothing was written",
+		    off->dev.path, cow_log_strerror(COW_LOG_READ_ONLY));
 }
 
 /* Nothing is written as long as one live copy cannot be read. */
@@ -246,6 +233,7 @@ struct json_object *offline_json(const struct offline *off)
 	json_add_number(obj, "voids", pic->nr_void_records);
 	json_add_number(obj, "pending_voids", pic->nr_voids);
 	json_add_bool(obj, "dropped_tail", pic->dropped_tail);
+	json_add_bool(obj, "read_only", pic->log.read_only);
 	json_add_number(obj, "backup_bytes", pic->backup_sectors << 9);
 	json_add_number(obj, "restore_bytes", off->restore_sectors << 9);
 	json_add_number(obj, "free_bytes", free_bytes(off));

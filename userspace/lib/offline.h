@@ -57,6 +57,9 @@ bool offline_good(const struct offline *off);
 /* Say what is wrong with the log; returns BOW_DAMAGED. */
 int offline_complain(const struct offline *off);
 
+/* 0, or BOW_REFUSED, told, if a log good otherwise is not for us to end. */
+int offline_refuse_read_only(const struct offline *off);
+
 /* Both return 0 or an exit status, with the reason told. */
 int offline_commit(struct offline *off);
 int offline_restore(struct offline *off, bool quiet);
