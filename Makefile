@@ -16,6 +16,8 @@
 #                     with small sizes; `make model-long`: 10,000,000
 #   make mutations    rules of the protocol broken on purpose, one at a time;
 #                     a table says who noticed
+#   make fuzz FUZZ_SECONDS=3600
+#                     hostile logs for an hour; `check` does a minute of it
 #   make check-vm KERNELS="6.1 6.12" TESTS="000 010-resume"
 #                     virtual machine tests only, all of them or some
 #   make replay       recorded runs of the real module: 6,000 crash states of them
@@ -63,7 +65,7 @@ line := $(filter $(KVER),$(shell scripts/kernel list))
 export DM_COW_CACHE
 
 .DEFAULT_GOAL := all
-.PHONY: all help modules tool unit model model-long mutations check check-vm \
+.PHONY: all help modules tool unit model model-long mutations fuzz check check-vm \
 	demo style deps kernels install clean distclean
 
 all: tool modules
@@ -107,6 +109,9 @@ model-long:
 
 mutations: | deps
 	$(Q)tests/model/mutate.sh -j '$(J)'
+
+fuzz: | deps
+	$(Q)$(MAKE) -C tests/fuzz check
 
 # Everything the tests load into the guests.
 vm-modules: kernels

@@ -1,0 +1,572 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Mutations that keep a log a log: headers, records and whole pages are changed,
+ * then checksums are put right, so that what is behind them is reached too.
+ */
+#include "fuzz.h"
+
+size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max,
+			       unsigned int seed);
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1,
+				 const uint8_t *data2, size_t size2, uint8_t *out,
+				 size_t max, unsigned int seed);
+
+static u64 state;
+
+static u64 rnd(u64 n)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	state ^= state << 17;
+	return (state >> 11) % n;
+}
+
+static bool one_in(u32 n)
+{
+	return !rnd(n);
+}
+
+/* ---- what is there ------------------------------------------------------------ */
+
+/* A page of the input, at random; NULL if there is none. */
+static struct item *some_page(struct input *in)
+{
+	struct item *found = NULL;
+	u32 i, seen = 0;
+
+	for (i = 0; i < in->nr_items; i++)
+		if (item_page(&in->items[i]) && one_in(++seen))
+			found = &in->items[i];
+	return found;
+}
+
+static struct item *page_at(struct input *in, u64 sector)
+{
+	struct item *found = NULL;
+	u32 i;
+
+	for (i = 0; i < in->nr_items; i++)
+		if (in->items[i].sector == sector && item_page(&in->items[i]))
+			found = &in->items[i];
+	return found;
+}
+
+/* The page that was copied there, if it was. */
+static struct item *page_seen_at(struct input *in, u64 sector)
+{
+	struct item *found = page_at(in, sector);
+	u32 i;
+
+	for (i = 0; i < in->nr_items && !found; i++)
+		if (in->items[i].type == 'C' && in->items[i].sector == sector)
+			found = page_at(in, in->items[i].from);
+	return found;
+}
+
+static u64 generation(struct item *item)
+{
+	return le64_to_cpu(item_page(item)->header.generation);
+}
+
+static struct item *newest_page(struct input *in)
+{
+	struct item *found = NULL;
+	u32 i;
+
+	for (i = 0; i < in->nr_items; i++)
+		if (item_page(&in->items[i]) &&
+		    (!found || generation(&in->items[i]) > generation(found)))
+			found = &in->items[i];
+	return found;
+}
+
+static struct item *new_item(struct input *in, u8 type, u64 sector)
+{
+	struct item *item;
+
+	if (in->nr_items == MAX_ITEMS)
+		return NULL;
+	item = &in->items[in->nr_items++];
+	memset(item, 0, sizeof(*item));
+	item->type = type;
+	item->sector = (u16)sector;
+	return item;
+}
+
+static u32 count_of(const struct cow_disk_page *page)
+{
+	return min(le32_to_cpu(page->header.record_count), (u32)COW_PAGE_RECORDS);
+}
+
+static struct cow_disk_record *some_record(struct cow_disk_page *page)
+{
+	u32 count = count_of(page);
+
+	return count ? &page->records[rnd(count)] : NULL;
+}
+
+static u64 random_block(const struct input *in)
+{
+	u64 blocks = input_sectors(in) / input_block(in);
+
+	return (one_in(8) ? rnd(blocks + 2) : 1 + rnd(blocks - 1)) * input_block(in);
+}
+
+/* A place: one that means something already, or its neighbour, or any. */
+static u64 some_place(struct input *in)
+{
+	struct item *item = some_page(in);
+	struct cow_disk_page *page;
+	struct cow_disk_record *record;
+	u64 place = random_block(in);
+
+	if (!item || one_in(3))
+		return place;
+	page = item_page(item);
+	record = some_record(page);
+	switch (rnd(7)) {
+	case 0: place = le64_to_cpu(page->header.slot1); break;
+	case 1: place = le64_to_cpu(page->header.seal); break;
+	case 2: place = le64_to_cpu(page->header.hidden[rnd(3)].live); break;
+	case 3: place = le64_to_cpu(page->header.prev_place); break;
+	case 4: place = le64_to_cpu(page->header.hidden[rnd(3)].source); break;
+	case 5: if (record) place = le64_to_cpu(record->dest); break;
+	case 6: if (record)
+			place = le64_to_cpu(record->source) & COW_RECORD_SECTOR_MASK;
+		break;
+	}
+	if (one_in(4))
+		place += one_in(2) ? input_block(in) : 0ULL - input_block(in);
+	return place;
+}
+
+/* ---- headers ------------------------------------------------------------------- */
+
+static void nudge64(__le64 *at)
+{
+	static const u64 edges[] = { 0, 1, 1ULL << 31, 1ULL << 32, 1ULL << 56,
+				     1ULL << 63, ~0ULL, ~7ULL };
+	u64 value = le64_to_cpu(*at);
+
+	*at = cpu_to_le64(one_in(4) ? edges[rnd(ARRAY_SIZE(edges))] :
+				      value + rnd(5) - 2);
+}
+
+static void nudge32(__le32 *at, u32 below)
+{
+	u32 value = le32_to_cpu(*at);
+
+	*at = cpu_to_le32(one_in(8) ? (u32)rnd(1ULL << 32) : one_in(2) ?
+			  (u32)rnd(below) : value + (u32)rnd(3) - 1);
+}
+
+static void change_hidden(struct input *in, struct cow_disk_header *header)
+{
+	struct cow_disk_hidden *hidden = &header->hidden[rnd(3)];
+
+	if (one_in(3))
+		hidden->source = cpu_to_le64(some_place(in));
+	else
+		hidden->live = cpu_to_le64(some_place(in));
+}
+
+static void change_header(struct input *in, struct cow_disk_header *header)
+{
+	switch (rnd(18)) {
+	case 0: nudge32(&header->state, 5); break;
+	case 1: case 2: nudge64(&header->generation); break;
+	case 3: nudge64(&header->sequence); break;
+	case 4: nudge64(&header->prev_generation); break;
+	case 5: nudge32(&header->record_count, COW_PAGE_RECORDS + 1); break;
+	case 6: nudge32(&header->hidden_count, COW_MAX_HIDDEN + 2); break;
+	case 7: case 8: header->slot1 = cpu_to_le64(some_place(in)); break;
+	case 9: case 10: header->seal = cpu_to_le64(one_in(4) ? 0 : some_place(in)); break;
+	case 11: header->prev_place = cpu_to_le64(one_in(4) ? 0 : some_place(in)); break;
+	case 12: case 13: change_hidden(in, header); break;
+	case 14: header->uuid[rnd(16)] ^= 1; break;
+	case 15: nudge32(&header->block_sectors, 4096); break;
+	case 16: ((u8 *)header)[16 + rnd(12)] ^= 1 << rnd(8); break;
+	case 17: nudge64(&header->device_sectors); break;
+	}
+}
+
+/* ---- records --------------------------------------------------------------------- */
+
+static u32 random_run(struct input *in)
+{
+	u32 most = COW_MAX_RUN_SECTORS / input_block(in);
+
+	return (u32)(1 + rnd(one_in(8) ? most : min(most, 4U))) * input_block(in);
+}
+
+static void random_record(struct input *in, struct cow_disk_record *record)
+{
+	u64 kind = 1 + rnd(4);
+	u64 source = some_place(in) & COW_RECORD_SECTOR_MASK;
+	bool backup = kind == COW_RECORD_BACKUP;
+	bool extent = kind == COW_RECORD_FREE || kind == COW_RECORD_RESERVE;
+
+	record->source = cpu_to_le64(source | kind << COW_RECORD_KIND_SHIFT);
+	record->dest = cpu_to_le64(extent ? random_run(in) * (1 + rnd(9)) :
+					    some_place(in));
+	record->sectors = cpu_to_le32(backup ? random_run(in) : 0);
+	record->data_crc = cpu_to_le32((u32)rnd(2));
+}
+
+static void change_record(struct input *in, struct cow_disk_record *record)
+{
+	u64 kind = le64_to_cpu(record->source) & ~COW_RECORD_SECTOR_MASK;
+
+	switch (rnd(7)) {
+	case 0: random_record(in, record); break;
+	case 1: case 2:
+		record->source = cpu_to_le64(kind | (some_place(in) &
+						     COW_RECORD_SECTOR_MASK));
+		break;
+	case 3: case 4: record->dest = cpu_to_le64(some_place(in)); break;
+	case 5: record->sectors = cpu_to_le32(random_run(in)); break;
+	case 6: nudge32(&record->data_crc, 2); break;
+	}
+}
+
+static void set_count(struct cow_disk_page *page, u32 count)
+{
+	page->header.record_count = cpu_to_le32(count);
+}
+
+static void insert_record(struct input *in, struct cow_disk_page *page)
+{
+	u32 count = count_of(page);
+	u64 at = one_in(2) ? count : rnd(count + 1);
+	struct cow_disk_record *record = &page->records[at];
+
+	if (count == COW_PAGE_RECORDS)
+		return;
+	memmove(record + 1, record, (count - at) * sizeof(*record));
+	if (count && one_in(4))
+		*record = page->records[rnd(count + 1)];
+	else
+		random_record(in, record);
+	set_count(page, count + 1);
+}
+
+static void remove_record(struct cow_disk_page *page)
+{
+	struct cow_disk_record *record = some_record(page);
+	u32 count = count_of(page);
+
+	if (!record)
+		return;
+	memmove(record, record + 1,
+		(size_t)(&page->records[count] - record - 1) * sizeof(*record));
+	set_count(page, count - 1);
+}
+
+static void swap_records(struct cow_disk_page *page)
+{
+	struct cow_disk_record *a = some_record(page), *b = some_record(page), c;
+
+	if (!a)
+		return;
+	c = *a;
+	*a = *b;
+	*b = c;
+}
+
+/* A void for one of its backups, or for none. */
+static void void_record(struct cow_disk_page *page)
+{
+	struct cow_disk_record *record = some_record(page);
+	u32 count = count_of(page);
+	u64 kind = (u64)COW_RECORD_VOID << COW_RECORD_KIND_SHIFT;
+
+	if (!record || count == COW_PAGE_RECORDS)
+		return;
+	page->records[count] = (struct cow_disk_record) {
+		.source = cpu_to_le64(kind | (le64_to_cpu(record->source) &
+					      COW_RECORD_SECTOR_MASK)),
+		.dest = record->dest,
+	};
+	set_count(page, count + 1);
+}
+
+/* ---- pages ------------------------------------------------------------------------- */
+
+/* The filesystem claims a block of ours: its contents move on. */
+static void move_something(struct input *in, struct cow_disk_page *page)
+{
+	u32 count = count_of(page), sectors = random_run(in);
+	u64 from = some_place(in) & COW_RECORD_SECTOR_MASK, to = random_block(in);
+	u64 kind = (u64)COW_RECORD_BACKUP << COW_RECORD_KIND_SHIFT;
+	struct item *item;
+
+	if (count == COW_PAGE_RECORDS)
+		return;
+	page->records[count] = (struct cow_disk_record) {
+		.source = cpu_to_le64(from | kind), .dest = cpu_to_le64(to),
+		.sectors = cpu_to_le32(sectors),
+	};
+	set_count(page, count + 1);
+	item = new_item(in, 'C', to);
+	if (!item)
+		return;
+	item->from = (u16)from;
+	item->nr = (u16)sectors;
+}
+
+/* The other slot gets a version that is younger by one. */
+static void next_version(struct input *in)
+{
+	struct item *newest = newest_page(in), *item;
+	struct cow_disk_header *header;
+	u64 place;
+
+	if (!newest)
+		return;
+	header = &item_page(newest)->header;
+	place = newest->sector ? 0 : le64_to_cpu(header->slot1);
+	item = page_at(in, place);
+	if (!item)
+		item = new_item(in, 'R', place);
+	if (!item)
+		return;
+	memcpy(item->data, newest->data, sizeof(item->data));
+	item->nr = newest->nr;
+	nudge32(&item_page(item)->header.state, 4);
+	item_page(item)->header.generation = cpu_to_le64(generation(newest) + 1);
+}
+
+/* The newest page is sealed, at its seal or anywhere; a new one is opened. */
+static void turn_page(struct input *in)
+{
+	struct item *newest = newest_page(in), *sealed;
+	struct cow_disk_header *header;
+	u64 place;
+
+	if (!newest)
+		return;
+	header = &item_page(newest)->header;
+	place = le64_to_cpu(header->seal);
+	if (!place || one_in(4))
+		place = random_block(in);
+	sealed = new_item(in, 'R', place);
+	if (!sealed)
+		return;
+	memcpy(sealed->data, newest->data, sizeof(sealed->data));
+	sealed->nr = newest->nr;
+	header->prev_place = cpu_to_le64(place);
+	header->prev_generation = header->generation;
+	header->sequence = cpu_to_le64(le64_to_cpu(header->sequence) + 1);
+	header->generation = cpu_to_le64(generation(newest) + 1);
+	header->seal = cpu_to_le64(one_in(4) ? 0 : random_block(in));
+	set_count(item_page(newest), (u32)rnd(2));
+}
+
+static void change_page(struct input *in)
+{
+	struct item *item = one_in(2) ? some_page(in) : newest_page(in);
+	struct cow_disk_page *page = item ? item_page(item) : NULL;
+
+	if (!page)
+		return;
+	switch (rnd(9)) {
+	case 0: case 1: change_header(in, &page->header); break;
+	case 2: case 3: insert_record(in, page); break;
+	case 4: remove_record(page); break;
+	case 5: swap_records(page); break;
+	case 6: void_record(page); break;
+	case 7: move_something(in, page); break;
+	case 8: if (some_record(page))
+			change_record(in, some_record(page));
+		break;
+	}
+	item_fix(item);
+}
+
+/* ---- what lies between ---------------------------------------------------------------- */
+
+static void change_data(struct input *in)
+{
+	struct item *item = new_item(in, one_in(2) ? 'F' : 'C', some_place(in));
+
+	if (!item)
+		return;
+	item->nr = (u16)(one_in(4) ? 1 : input_block(in));
+	item->from = (u16)some_place(in);
+	item->byte = (u8)rnd(256);
+}
+
+static void change_items(struct input *in)
+{
+	u32 a, b;
+	static struct item tmp;
+
+	if (!in->nr_items)
+		return;
+	a = (u32)rnd(in->nr_items);
+	b = (u32)rnd(in->nr_items);
+	switch (rnd(5)) {
+	case 0:
+		in->items[a] = in->items[--in->nr_items];
+		break;
+	case 1:
+		tmp = in->items[a];
+		in->items[a] = in->items[b];
+		in->items[b] = tmp;
+		break;
+	case 2:
+		in->items[a].sector = (u16)some_place(in);
+		break;
+	case 3:
+		in->items[a].nr = (u16)rnd(in->items[a].nr + 2U);
+		break;
+	case 4:
+		in->items[a].data[rnd(64)] ^= 1 << rnd(8);
+		break;
+	}
+}
+
+static void change(struct input *in)
+{
+	switch (rnd(16)) {
+	case 0: change_data(in); break;
+	case 1: change_items(in); break;
+	case 2: next_version(in); break;
+	case 3: turn_page(in); break;
+	case 4: in->cut = (u8)rnd(256); break;
+	case 5: in->shape = (u8)rnd(256); break;
+	default: change_page(in);
+	}
+}
+
+/* ---- repair ----------------------------------------------------------------------------- */
+
+static struct disk scratch;
+
+static u32 data_crc(const struct cow_picture *pic, u64 sector, u32 sectors, bool follow)
+{
+	static u8 buf[(COW_MAX_RUN_SECTORS + COW_MAX_BLOCK_SECTORS) * SECTOR];
+	u32 done, block = pic->geo.block_sectors;
+
+	for (done = 0; done < sectors; done += block) {
+		u64 at = (sector + done) / block;
+		struct cow_range *range;
+
+		cow_ranges_piece(&pic->moved, at, 1, &range);
+		if (follow && range)
+			at = range->to + (at - range->start);
+		if ((at + 1) * block <= scratch.io.sectors + block - 1)
+			memcpy(buf + done * SECTOR, scratch.mem + at * block * SECTOR,
+			       min((u64)block, scratch.io.sectors - at * block) * SECTOR);
+	}
+	return cow_crc(buf, (size_t)sectors * SECTOR);
+}
+
+/* The record gets the checksum of its backup, or of its source: void, then. */
+static bool repair_data(struct input *in, const struct cow_picture *pic)
+{
+	struct item *item = page_seen_at(in, pic->complaint.page_sector);
+	struct cow_disk_record *disk;
+	struct cow_record record;
+
+	if (!item || pic->complaint.record < 0)
+		return false;
+	disk = &item_page(item)->records[pic->complaint.record];
+	record = cow_record_decode(disk);
+	disk->data_crc = cpu_to_le32(one_in(6) ?
+		data_crc(pic, record.source, record.sectors, false) :
+		data_crc(pic, record.dest, record.sectors, true));
+	item_fix(item);
+	return true;
+}
+
+/* Every predecessor becomes what its successor expects. */
+static bool repair_chain(struct input *in)
+{
+	bool changed = false;
+	u32 i;
+
+	for (i = 0; i < in->nr_items; i++) {
+		struct cow_disk_page *page = item_page(&in->items[i]), *prev;
+		u64 place = page ? le64_to_cpu(page->header.prev_place) : 0;
+		struct item *item = place ? page_at(in, place) : NULL;
+
+		if (!item || item == &in->items[i])
+			continue;
+		prev = item_page(item);
+		memcpy(prev->header.uuid, page->header.uuid, 16);
+		prev->header.generation = page->header.prev_generation;
+		prev->header.sequence =
+			cpu_to_le64(le64_to_cpu(page->header.sequence) - 1);
+		item_fix(item);
+		changed = true;
+	}
+	return changed;
+}
+
+static bool repair_once(struct input *in)
+{
+	struct cow_picture pic;
+	enum cow_log_error error;
+	bool again = false;
+
+	input_build(in, &scratch);
+	if (cow_picture_init(&pic, &scratch.io))
+		return false;
+	error = cow_picture_read(&pic, COW_CHECK_ALL);
+	if (error == COW_LOG_BAD_DATA)
+		again = repair_data(in, &pic);
+	else if (error == COW_LOG_BROKEN_CHAIN)
+		again = repair_chain(in);
+	cow_picture_exit(&pic);
+	return again;
+}
+
+void input_repair(struct input *in)
+{
+	u32 i;
+
+	if (!scratch.mem)
+		disk_init(&scratch);
+	if (!state)
+		state = 1;
+	for (i = 0; i < 12 && repair_once(in); i++)
+		;
+}
+
+/* ---- what libFuzzer calls ------------------------------------------------------------------ */
+
+static struct input input, other;
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max,
+			       unsigned int seed)
+{
+	u64 n;
+
+	state = seed * 0x9e3779b97f4a7c15ULL + 1;
+	if (one_in(20))
+		return LLVMFuzzerMutate(data, size, max);
+	input_parse(&input, data, size);
+	for (n = 1 + rnd(4); n; n--)
+		change(&input);
+	if (!one_in(6))
+		input_repair(&input);
+	return input_write(&input, data, max);
+}
+
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1,
+				 const uint8_t *data2, size_t size2, uint8_t *out,
+				 size_t max, unsigned int seed)
+{
+	u64 n;
+
+	state = seed * 0x9e3779b97f4a7c15ULL + 1;
+	input_parse(&input, data1, size1);
+	input_parse(&other, data2, size2);
+	for (n = 1 + rnd(3); n && other.nr_items && input.nr_items < MAX_ITEMS; n--)
+		input.items[input.nr_items++] = other.items[rnd(other.nr_items)];
+	if (!one_in(3))
+		input_repair(&input);
+	return input_write(&input, out, max);
+}
