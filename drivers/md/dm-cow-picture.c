@@ -370,16 +370,36 @@ static void show(struct cow_picture *pic, const struct cow_head *head,
 			   verdict);
 }
 
+static bool places_meet(const struct cow_record *a, const struct cow_record *b)
+{
+	return a->dest < b->dest + b->sectors && b->dest < a->dest + a->sectors;
+}
+
+/* A place that awaits a void is not given to another backup. */
+static enum cow_log_error keep_pending(struct cow_picture *pic,
+				       const struct cow_record *record)
+{
+	u32 i;
+
+	for (i = 0; i < pic->nr_voids; i++)
+		if (places_meet(&pic->voids[i], record))
+			return COW_LOG_OVERLAP;
+	pic->voids[pic->nr_voids++] = *record;
+	return COW_LOG_OK;
+}
+
 /* Its source is as it was: nothing to be brought back, and nothing to bring. */
 static enum cow_log_error keep_intact(struct cow_picture *pic,
 				      const struct cow_record *record, bool in_tail)
 {
+	enum cow_log_error error = COW_LOG_OK;
+
 	if (in_tail)
-		pic->voids[pic->nr_voids++] = *record;
+		error = keep_pending(pic, record);
 	else
 		pic->nr_lost++;
-	return add_shared(&pic->intact, to_block(pic, record->source),
-			  cow_blocks_of(&pic->geo, record->sectors));
+	return error ? error : add_shared(&pic->intact, to_block(pic, record->source),
+					  cow_blocks_of(&pic->geo, record->sectors));
 }
 
 static enum cow_log_error keep_place(struct cow_picture *pic,
@@ -689,8 +709,10 @@ static enum cow_log_error claim_places(struct cow_picture *pic)
 	u32 i;
 
 	for (range = cow_ranges_first(&pic->moved); range && !error;
-	     range = cow_ranges_next(range))
+	     range = cow_ranges_next(range)) {
 		error = add_shared(&pic->ours, range->to, range->nr);
+		cond_resched();
+	}
 	if (!error)
 		error = claim(pic, head->slot1);
 	if (!error && head->seal)

@@ -452,6 +452,15 @@ static void pending_void_in_use(void **data)
 	logdisk_backup(&disk, 10, 98, 3, 10);
 	logdisk_finish(&disk);
 	expect(COW_LOG_OVERLAP);
+	/* Or to void twice. */
+	disk.head.record_count = 1;
+	logdisk_backup(&disk, 10, 100, 2, 10);
+	logdisk_backup(&disk, 12, 102, 1, 12);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OK);
+	logdisk_backup(&disk, 13, 101, 1, 13);
+	logdisk_finish(&disk);
+	expect(COW_LOG_OVERLAP);
 }
 
 static void reserve_not_free(void **data)

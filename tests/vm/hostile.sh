@@ -21,7 +21,7 @@ answer() {
 		esac
 		return
 	fi
-	dmesg | sed -n 's/.*device-mapper: bow: [^:]*: //p' | sed -n \
+	dmesg | sed -n 's/.*device-mapper: bow: [^ ]*: //p' | sed -n \
 		-e 's/^log is damaged: \(.*\) (page at sector .*/refused: \1/p' \
 		-e 's/^log has a/refused: has a/p' -e 's/^the log is being/busy: &/p' | tail -n 1
 }
