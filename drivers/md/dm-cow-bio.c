@@ -4,17 +4,18 @@
  */
 #include "dm-cow-dev.h"
 
-/* Bios of the synchronous path: one at a time and device, but any number of devices. */
-static struct bio_set sync_bios;
-
-int cow_bio_module_init(void)
+/*
+ * Bios of the synchronous path, one at a time. Each device has its own: one may
+ * wait for another that lies below it.
+ */
+int cow_bio_init(struct cow_dev *dev)
 {
-	return bioset_init(&sync_bios, 4, 0, BIOSET_NEED_BVECS);
+	return bioset_init(&dev->sync_bios, 1, 0, BIOSET_NEED_BVECS);
 }
 
-void cow_bio_module_exit(void)
+void cow_bio_exit(struct cow_dev *dev)
 {
-	bioset_exit(&sync_bios);
+	bioset_exit(&dev->sync_bios);
 }
 
 /* ---- synchronous -------------------------------------------------------- */
@@ -48,7 +49,7 @@ static int sync_rw(struct cow_io *io, blk_opf_t opf, u64 sector, u8 *buf,
 	while (sectors) {
 		unsigned int pages = bio_max_segs(DIV_ROUND_UP(sectors << 9, PAGE_SIZE) + 1);
 		struct bio *bio = bio_alloc_bioset(dev->bdev, pages, opf, GFP_NOIO,
-						   &sync_bios);
+						   &dev->sync_bios);
 		u32 part;
 		int r;
 

@@ -180,7 +180,12 @@ int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 	if (r)
 		return r;
 	dev->wq = alloc_ordered_workqueue("dm-cow", WQ_MEM_RECLAIM);
-	r = dev->wq ? cow_copier_init(dev) : -ENOMEM;
+	if (!dev->wq)
+		r = -ENOMEM;
+	if (!r)
+		r = cow_bio_init(dev);
+	if (!r)
+		r = cow_copier_init(dev);
 	if (r)
 		cow_dev_exit(dev);
 	return r;
@@ -199,6 +204,7 @@ void cow_dev_exit(struct cow_dev *dev)
 	if (dev->wq)
 		destroy_workqueue(dev->wq);
 	cow_copier_exit(dev);
+	cow_bio_exit(dev);
 	cow_exit(&dev->cow);
 }
 EXPORT_SYMBOL_GPL(cow_dev_exit);
@@ -259,19 +265,11 @@ EXPORT_SYMBOL_GPL(cow_registry_put);
 
 static int __init dm_cow_init(void)
 {
-	int r = cow_copy_module_init();
-
-	if (r)
-		return r;
-	r = cow_bio_module_init();
-	if (r)
-		cow_copy_module_exit();
-	return r;
+	return cow_copy_module_init();
 }
 
 static void __exit dm_cow_exit(void)
 {
-	cow_bio_module_exit();
 	cow_copy_module_exit();
 }
 

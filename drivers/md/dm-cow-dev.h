@@ -48,6 +48,7 @@ struct cow_dev {
 	struct cow cow;			/* the worker's, see dm-cow.h */
 	struct cow_io io;
 	struct cow_copier copier;
+	struct bio_set sync_bios;
 	struct bio tail_bio;
 	struct bio seal_bio;
 	struct bio_vec page_vec[2];
@@ -116,8 +117,8 @@ void cow_bio_page_write(struct cow *cow, unsigned int index,
 			const struct cow_page_write *write);
 void cow_bio_flush(struct cow *cow);
 void cow_bio_collect(struct cow_dev *dev);
-int cow_bio_module_init(void);
-void cow_bio_module_exit(void);
+int cow_bio_init(struct cow_dev *dev);
+void cow_bio_exit(struct cow_dev *dev);
 
 /* Wake the worker. Any context. */
 static inline void cow_dev_kick(struct cow_dev *dev)
