@@ -343,23 +343,39 @@ static enum cow_log_error keep_void(struct cow_picture *pic,
 			   COW_LOG_BAD_VOID);
 }
 
+static bool is_hidden(const struct cow_picture *pic, u64 sector)
+{
+	u32 i;
+
+	for (i = 0; i < pic->log.head.hidden_count; i++)
+		if (pic->log.head.hidden[i].source == sector)
+			return true;
+	return false;
+}
+
 /* The last group of the tail may have been cut: its backups prove nothing. */
 static enum cow_log_error judge(struct cow_picture *pic,
 				const struct cow_record *record,
 				bool *acted_upon)
 {
-	enum cow_log_error error;
+	enum cow_log_error error, unreadable;
 	bool source_intact = false;
 
-	error = data_matches(pic, record->dest, record->sectors, record->crc,
-			     true, acted_upon);
-	if (error || *acted_upon)
-		return error;
+	/* The disk may be bad there: then its void is not on the disk yet. */
+	*acted_upon = false;
+	unreadable = data_matches(pic, record->dest, record->sectors, record->crc,
+				  true, acted_upon);
+	if (*acted_upon)
+		return COW_LOG_OK;
+	if (unreadable && is_hidden(pic, record->source))
+		return unreadable;
 	error = data_matches(pic, record->source, record->sectors, record->crc,
 			     false, &source_intact);
 	if (error)
 		return error;
-	return source_intact ? COW_LOG_OK : COW_LOG_BAD_DATA;
+	if (!source_intact)
+		return unreadable ? unreadable : COW_LOG_BAD_DATA;
+	return COW_LOG_OK;
 }
 
 static void show(struct cow_picture *pic, const struct cow_head *head,
