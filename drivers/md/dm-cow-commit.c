@@ -18,14 +18,14 @@ static void fail_waiters(struct cow *cow, struct list_head *waiters, int error)
 	}
 }
 
-/* The log is lost to us from here on; what is durable in it stays valid. */
-void cow_log_failed(struct cow *cow)
+void cow_fail_log(struct cow *cow)
 {
 	cow->failed = true;
-	/* No space will come any more: writes held for it get their error. */
-	cow_release_held(cow, 0);
 	cow->env->event(cow, COW_EVENT_FAILED);
+	/* There will never be space for them: each gets its error now. */
+	cow_release_held(cow, 0);
 }
+EXPORT_SYMBOL_GPL(cow_fail_log);
 
 /* ---- completions -------------------------------------------------------- */
 
@@ -241,7 +241,7 @@ static void void_op(struct cow *cow, const struct cow_op *op)
 	if (cow->nr_voids < COW_PAGE_RECORDS)
 		cow->voids[cow->nr_voids++] = cow_void_of(&record);
 	else
-		cow_log_failed(cow);
+		cow_fail_log(cow);
 	cow->stats.voids++;
 }
 
@@ -306,7 +306,7 @@ static void group_reset(struct cow_group *group)
 static void settle_log(struct cow *cow, struct cow_group *group)
 {
 	if (group->error) {
-		cow_log_failed(cow);
+		cow_fail_log(cow);
 		return;
 	}
 	cow_log_settle(&cow->log);

@@ -6,26 +6,32 @@
  */
 #include "dm-cow.h"
 
+/* What is to be moved cannot be read: no other place will help. */
+#define UNREADABLE (-ENODATA)
+
 static int copy_block(struct cow *cow, u64 from, u64 to)
 {
 	u32 sectors = cow->geo.block_sectors;
-	int r = cow_read(cow->io, from, cow->buf, sectors);
 
-	return r ? r : cow_write(cow->io, to, cow->buf, sectors);
+	if (cow_read(cow->io, from, cow->buf, sectors))
+		return UNREADABLE;
+	return cow_write(cow->io, to, cow->buf, sectors);
 }
 
 /* A header that could not be written: nobody knows which one is on disk. */
 static int header_failed(struct cow *cow, int r)
 {
-	if (!r)
-		return 0;
-	cow_log_failed(cow);
+	if (r)
+		cow_fail_log(cow);
 	return r;
 }
 
 static int move_slot1(struct cow *cow, u64 place)
 {
-	return header_failed(cow, cow_log_move_slot1(&cow->log, cow->io, place));
+	int r = cow_log_move_slot1(&cow->log, cow->io, place);
+
+	/* If it has its old place still, block 0 has not been touched. */
+	return r && cow->log.head.slot1 == place ? header_failed(cow, r) : r;
 }
 
 /* An unused seal is only named; @place 0 says that there is none. */
@@ -77,19 +83,30 @@ static int move_named(struct cow *cow, u64 sector, u64 place)
 	return -EINVAL;
 }
 
-int cow_move_place(struct cow *cow, u64 block)
+static int try_move(struct cow *cow, u64 block)
 {
 	u64 to = cow_take_block(cow);
 	int r = move_named(cow, cow_block_to_sector(&cow->geo, block),
 			   cow_block_to_sector(&cow->geo, to));
 
+	if (!r || (!to && !cow->failed))
+		return r;
+	if (r != UNREADABLE)	/* the disk is bad there, or may name it: keep out */
+		return -EIO;
+	cow_map_set(&cow->map, to, 1, COW_FREE);
+	return r;
+}
+
+int cow_move_place(struct cow *cow, u64 block)
+{
+	unsigned int tries;
+	int r = -EIO;
+
+	for (tries = 0; r == -EIO && tries < COW_BACKUP_TRIES && !cow->failed; tries++)
+		r = try_move(cow, block);
 	cow->stats.moves++;
-	if (r) {
-		if (to && !cow->failed)
-			cow_map_set(&cow->map, to, 1, COW_FREE);
-		/* A device below that is full is not us being out of blocks. */
-		return to || cow->failed ? -EIO : r;
-	}
+	if (r)
+		return r == UNREADABLE ? -EIO : r;
 	cow->stats.collisions++;
 	/* It was free at the checkpoint and never a source: no backup needed. */
 	cow_map_set(&cow->map, block, 1, COW_LOOSE);

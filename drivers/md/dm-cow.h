@@ -240,12 +240,15 @@ u64 cow_count_was_free(const struct cow *cow, u64 block, u64 nr);
 /* dm-cow-gate.c: look at deferred writes; true if anything changed. */
 bool cow_gate_turn(struct cow *cow);
 
-/* dm-cow-commit.c: take groups a step further; true if anything changed. */
+/*
+ * dm-cow-commit.c: the log is lost to us from here on; what is durable in it
+ * stays valid.
+ */
+void cow_fail_log(struct cow *cow);
+
+/* Take groups a step further; true if anything changed. */
 bool cow_commit_turn(struct cow *cow);
 void cow_commit_init(struct cow *cow);
-
-/* The log cannot be written any more: tell everybody, end what waits for space. */
-void cow_log_failed(struct cow *cow);
 
 /* dm-cow-move.c: free the place at @block for the filesystem. */
 int cow_move_place(struct cow *cow, u64 block);

@@ -130,7 +130,7 @@ static void held_writes_end_with_the_log(void **data)
 	cow_write_arrived(&cow, &waiter);
 	cow_turn(&cow);
 	assert_int_equal(released, 0);
-	cow_log_failed(&cow);
+	cow_fail_log(&cow);
 	cow_turn(&cow);
 	assert_int_equal(released, 1);
 	assert_int_equal(released_with, -EIO);
