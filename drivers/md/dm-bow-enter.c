@@ -262,31 +262,21 @@ static u64 blocks_needed(const struct cow *cow)
 	       MIN_BACKUP_BLOCKS;
 }
 
-/* Block 0 may carry our header already: put the filesystem's blocks back. */
-static int undo(struct cow *cow, void *block0)
-{
-	int r = cow_put_back_hidden(&cow->log, &cow->geo, cow->io, cow->buf);
-
-	return r ? r : cow_write_block0(cow->io, &cow->geo, block0);
-}
-
-static int go_live(struct cow *cow, void *block0)
+static int go_live(struct cow *cow)
 {
 	bool named = false;
 	int r;
 
-	r = cow_read(cow->io, 0, block0, cow->geo.block_sectors);
-	if (!r)
-		r = cow_log_write_first(&cow->log, &cow->geo, cow->io, cow->buf,
-					&named);
+	r = cow_log_write_first(&cow->log, &cow->geo, cow->io, cow->buf, &named);
 	if (!r)
 		r = blank_hidden(cow);
-	if (r && named && undo(cow, block0))
+	/* Block 0 may carry our header already: put the filesystem's blocks back. */
+	if (r && named && cow_put_back(&cow->log, &cow->geo, cow->io, cow->buf))
 		cow->failed = true;
 	return r;
 }
 
-static int enter(struct cow *cow, void *block0)
+static int enter(struct cow *cow)
 {
 	int r;
 
@@ -297,16 +287,13 @@ static int enter(struct cow *cow, void *block0)
 	cow->low = false;
 	r = build_log(cow);
 	cow->nr_initial_free = cow_map_nr_free(&cow->map);
-	return r ? r : go_live(cow, block0);
+	return r ? r : go_live(cow);
 }
 
 int bow_enter(struct cow *cow, const u8 uuid[16], u64 time, u64 *needed)
 {
-	void *block0 = cow_zalloc((size_t)cow->geo.block_sectors << 9);
 	int r;
 
-	if (!block0)
-		return -ENOMEM;
 	begin_log(cow, uuid, time);
 	choose_hidden(cow);
 	protect_short_block(cow);
@@ -315,9 +302,8 @@ int bow_enter(struct cow *cow, const u8 uuid[16], u64 time, u64 *needed)
 	if (!r && cow_map_nr_free(&cow->map) < *needed)
 		r = -ENOSPC;
 	if (!r)
-		r = enter(cow, block0);
+		r = enter(cow);
 	if (r && !cow->failed)
 		free_all(cow);
-	cow_free(block0);
 	return r;
 }

@@ -152,7 +152,7 @@ static int map_hidden(struct bow *bow, struct bio *bio, int index)
 	bool held;
 
 	spin_lock_irqsave(&bow->hide_lock, flags);
-	if (bow->state != BOW_CHECKPOINT) {
+	if (bow->state != BOW_CHECKPOINT && bow->state != BOW_FAILED) {
 		/* A commit came between the look at the state and the lock. */
 		spin_unlock_irqrestore(&bow->hide_lock, flags);
 		return map_committed(bow, bio);
@@ -332,13 +332,10 @@ int bow_map_bio(struct dm_target *ti, struct bio *bio)
 	switch (smp_load_acquire(&bow->state)) {
 	case BOW_TRIM:
 		return map_trim(bow, bio);
-	case BOW_CHECKPOINT:
-		return map_checkpoint(bow, bio);
 	case BOW_COMMITTED:
 		return map_committed(bow, bio);
-	default:
-		return bio_op(bio) == REQ_OP_DISCARD ? pass_discard(bow, bio) :
-						       pass(bow, bio);
+	default:	/* failed: no write is let through that needs a copy */
+		return map_checkpoint(bow, bio);
 	}
 }
 

@@ -13,7 +13,9 @@
 /*
  * Enter a checkpoint: the FREE blocks of the map are what may be used for
  * backups. -ENOSPC if they are too few; *@needed is then how many it takes.
- * After any other error the device is as before, unless cow->failed is set.
+ * After any other error the device is as before, unless cow->failed is set:
+ * then the log may be there or not, and both are true as long as nothing that
+ * it protects is written to.
  */
 int bow_enter(struct cow *cow, const u8 uuid[16], u64 time, u64 *needed);
 

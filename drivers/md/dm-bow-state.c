@@ -59,7 +59,8 @@ void bow_hidden_load(struct bow *bow)
 	for (i = 0; i < head->hidden_count; i++) {
 		bow->hidden[i].source = head->hidden[i].source;
 		bow->hidden[i].live = head->hidden[i].live;
-		bow->hidden[i].broken = false;
+		/* A checkpoint half entered: what block 0 holds, nobody knows. */
+		bow->hidden[i].broken = bow->dev.cow.failed;
 		bow->hidden_end = head->hidden[i].source +
 				  bow->dev.cow.geo.block_sectors;
 	}
@@ -78,14 +79,12 @@ static int enter(struct cow_dev *dev, void *arg)
 	uuid_gen(&uuid);
 	bow_settle(&dev->cow);
 	r = bow_enter(&dev->cow, uuid.b, ktime_get_real_seconds(), needed);
-	if (!r) {
-		bow_hidden_load(bow);
-		set_state(bow, BOW_CHECKPOINT);
-	} else if (dev->cow.failed) {
-		set_state(bow, BOW_FAILED);
-	} else {
+	if (r && !dev->cow.failed) {
 		set_state(bow, BOW_TRIM);
+		return r;
 	}
+	bow_hidden_load(bow);
+	set_state(bow, r ? BOW_FAILED : BOW_CHECKPOINT);
 	return r;
 }
 
@@ -124,13 +123,14 @@ static int end_checkpoint(struct bow *bow)
 
 	for (i = 0; i < bow->nr_hidden; i++)
 		bow_hide_hold(&bow->dev, i);
-	r = cow_commit(&cow->log, &cow->geo, &bow->dev.io);
+	r = cow_commit(&cow->log, &cow->geo, &bow->dev.io, cow->buf);
 	if (r) {
 		cow->failed = true;
 		DMERR("%s: cannot commit: %d; it will be finished offline",
 		      bow_name(bow), r);
 	} else {
 		cow->passing = true;
+		cow->failed = false;
 		cow->full = false;
 		set_state(bow, BOW_COMMITTED);
 	}
@@ -145,20 +145,26 @@ static int commit_call(struct cow_dev *dev, void *arg)
 {
 	struct bow *bow = dev_to_bow(dev);
 
-	/* The policy may have been quicker. */
-	if (bow->state != BOW_CHECKPOINT)
-		return 0;
-	return dev->cow.failed ? -EIO : end_checkpoint(bow);
+	switch (bow->state) {
+	case BOW_CHECKPOINT:
+		return dev->cow.failed ? -EIO : end_checkpoint(bow);
+	case BOW_FAILED:
+		/* Nothing was written since: the log in memory is that on disk. */
+		return end_checkpoint(bow);
+	default:
+		return 0;	/* the policy has been quicker */
+	}
 }
 
+/* In state failed it tries once more to leave what could not be entered. */
 int bow_commit(struct bow *bow)
 {
-	if (bow->state != BOW_CHECKPOINT) {
+	if (bow->state != BOW_CHECKPOINT && bow->state != BOW_FAILED) {
 		DMERR("%s: there is no checkpoint to commit", bow_name(bow));
 		return -EINVAL;
 	}
 	/* What is in memory may be ahead of the disk: only the disk is to be believed. */
-	if (READ_ONCE(bow->dev.cow.failed)) {
+	if (bow->state == BOW_CHECKPOINT && READ_ONCE(bow->dev.cow.failed)) {
 		DMERR("%s: the log has failed: commit or restore offline",
 		      bow_name(bow));
 		return -EIO;
@@ -256,7 +262,7 @@ static int resume_log(struct bow *bow, struct cow_picture *pic)
 /* A commit that was cut: nothing can be resumed, all is to be kept. */
 static int finish_commit(struct bow *bow, struct cow_picture *pic)
 {
-	int r = cow_commit(&pic->log, &pic->geo, &bow->dev.io);
+	int r = cow_commit(&pic->log, &pic->geo, &bow->dev.io, pic->buf);
 
 	if (r)
 		DMERR("%s: cannot finish the interrupted commit: %d", bow_name(bow), r);

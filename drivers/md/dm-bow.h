@@ -23,7 +23,7 @@ enum bow_state {
 	BOW_TRIM,		/* discards are collected, nothing is protected */
 	BOW_CHECKPOINT,
 	BOW_COMMITTED,		/* everything passes */
-	BOW_FAILED,		/* the log on the device is unusable: everything passes */
+	BOW_FAILED,		/* neither entered nor left: see bow_commit() */
 };
 
 /* A hidden block, as the map needs it. Sectors. */

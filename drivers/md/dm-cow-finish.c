@@ -26,8 +26,8 @@ int cow_write_block0(struct cow_io *io, const struct cow_geometry *geo,
 EXPORT_SYMBOL_GPL(cow_write_block0);
 
 /* Block 0's entry comes first in the table; it is put back last, elsewhere. */
-int cow_put_back_hidden(struct cow_log *log, const struct cow_geometry *geo,
-			struct cow_io *io, void *buf)
+static int put_back_hidden(const struct cow_log *log,
+			   const struct cow_geometry *geo, struct cow_io *io, void *buf)
 {
 	int r = 0;
 	u32 i;
@@ -46,32 +46,31 @@ int cow_put_back_hidden(struct cow_log *log, const struct cow_geometry *geo,
 		r = cow_flush(io);
 	return r;
 }
-EXPORT_SYMBOL_GPL(cow_put_back_hidden);
+
+int cow_put_back(const struct cow_log *log, const struct cow_geometry *geo,
+		 struct cow_io *io, void *buf)
+{
+	int r = put_back_hidden(log, geo, io, buf);
+
+	if (!r)
+		r = cow_read(io, log->head.hidden[0].live, buf, geo->block_sectors);
+	return r ? r : cow_write_block0(io, geo, buf);
+}
+EXPORT_SYMBOL_GPL(cow_put_back);
 
 int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
-	       struct cow_io *io)
+	       struct cow_io *io, void *buf)
 {
-	void *buf;
 	int r = 0;
 
 	if (log->read_only)
 		return -EROFS;
-	buf = cow_zalloc((size_t)geo->block_sectors << 9);
-	if (!buf)
-		return -ENOMEM;
 	if (!log->head.hidden_count)
 		r = -EINVAL;
 	/* The tool may have put the header back with that state in it. */
 	if (!r && (log->head.state != COW_LOG_COMMITTING || !log->newest))
 		r = cow_log_mark(log, io, COW_LOG_COMMITTING);
-	if (!r)
-		r = cow_put_back_hidden(log, geo, io, buf);
-	if (!r)
-		r = cow_read(io, log->head.hidden[0].live, buf, geo->block_sectors);
-	if (!r)
-		r = cow_write_block0(io, geo, buf);
-	cow_free(buf);
-	return r;
+	return r ? r : cow_put_back(log, geo, io, buf);
 }
 EXPORT_SYMBOL_GPL(cow_commit);
 

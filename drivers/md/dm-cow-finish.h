@@ -12,10 +12,18 @@
  * Give the checkpoint up: the live contents of the hidden blocks go back to
  * their places. No group may be in flight, no I/O to a hidden block, and
  * nobody may write to slot 1 or a live copy until this returns. The log is gone
- * when it returns 0. Also finishes a commit that was cut. May sleep.
+ * when it returns 0. Also finishes a commit that was cut. @buf has room for one
+ * block: under on_full commit there may be no memory to be had. May sleep.
  */
 int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
-	       struct cow_io *io);
+	       struct cow_io *io, void *buf);
+
+/*
+ * The part of it that no longer needs the log: hidden blocks from their live
+ * copies, block 0 last, its header at the very end.
+ */
+int cow_put_back(const struct cow_log *log, const struct cow_geometry *geo,
+		 struct cow_io *io, void *buf);
 
 /*
  * Roll back: every original block goes back to its place. @pic was read with
@@ -24,13 +32,6 @@ int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
  */
 int cow_restore(struct cow_picture *pic,
 		void (*progress)(void *data, u64 done), void *data);
-
-/*
- * Copy the live contents of the hidden blocks but block 0 to where they belong,
- * through @buf of one block. Durable when it returns 0. May sleep.
- */
-int cow_put_back_hidden(struct cow_log *log, const struct cow_geometry *geo,
-			struct cow_io *io, void *buf);
 
 /*
  * Write block 0 so that its first sectors, where a log header may be, come

@@ -400,6 +400,7 @@ int cow_log_write_first(struct cow_log *log, const struct cow_geometry *geo,
 		r = cow_flush(io);
 	if (r)
 		return r;
+	log->newest = 1;
 	stamp_slot(log, 0);
 	memset(buf, 0, (size_t)sectors << 9);
 	memcpy(buf, log->tail, sizeof(*log->tail));

@@ -243,7 +243,7 @@ static int commit(struct disk *disk, struct cow_head *head, bool all)
 
 	must(all || !error, "no commit: %s", cow_log_strerror(error));
 	*head = pic.log.head;
-	r = cow_commit(&pic.log, &pic.geo, &disk->io);
+	r = cow_commit(&pic.log, &pic.geo, &disk->io, pic.buf);
 	cow_picture_exit(&pic);
 	return r;
 }

@@ -255,7 +255,7 @@ static bool try_end(struct finish *f, struct cow_picture *pic)
 	int r;
 
 	set_cut(f, 12 + 2 * (commit ? 0 : (u32)pic->nr_backups));
-	r = commit ? cow_commit(&pic->log, &pic->geo, &f->disk->io) :
+	r = commit ? cow_commit(&pic->log, &pic->geo, &f->disk->io, pic->buf) :
 		     cow_restore(pic, NULL, NULL);
 	if (f->disk->flushes > flushes)
 		f->sure = commit ? COW_LOG_COMMITTING : COW_LOG_RESTORING;

@@ -215,12 +215,13 @@ static int commit_log(struct sim *sim)
 	int r;
 
 	if (!sim->cow.failed)
-		return cow_commit(&sim->cow.log, &sim->cow.geo, sim->cow.io);
+		return cow_commit(&sim->cow.log, &sim->cow.geo, sim->cow.io,
+				  sim->cow.buf);
 	r = cow_picture_init(&pic, sim->cow.io);
 	if (!r && cow_picture_read(&pic, COW_CHECK_TAIL))
 		r = -EIO;
 	if (!r)
-		r = cow_commit(&pic.log, &pic.geo, sim->cow.io);
+		r = cow_commit(&pic.log, &pic.geo, sim->cow.io, pic.buf);
 	cow_picture_exit(&pic);
 	return r;
 }

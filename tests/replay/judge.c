@@ -172,7 +172,7 @@ static void try_to_end(struct run *run, struct cow_picture *pic, bool commit,
 	img->ios = 0;
 	if (cut)
 		img->cut_at = rnd(&run->rng, 10 + (commit ? 0 : 2 * (u32)pic->nr_backups));
-	r = commit ? cow_commit(&pic->log, &pic->geo, &img->io) :
+	r = commit ? cow_commit(&pic->log, &pic->geo, &img->io, pic->buf) :
 		     cow_restore(pic, NULL, NULL);
 	if (!r) {
 		img->cut_at = ~0U;

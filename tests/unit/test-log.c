@@ -189,7 +189,7 @@ static void read_only(void **data)
 	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_ALL), COW_LOG_OK);
 	assert_true(pic.log.read_only);
 	assert_int_equal(cow_restore(&pic, NULL, NULL), -EROFS);
-	assert_int_equal(cow_commit(&pic.log, &pic.geo, &disk.io), -EROFS);
+	assert_int_equal(cow_commit(&pic.log, &pic.geo, &disk.io, pic.buf), -EROFS);
 	assert_int_equal(cow_init(&cow, disk.io.sectors, BS, &disk.io, NULL), 0);
 	assert_int_equal(bow_resume(&cow, &pic), -EROFS);
 	cow_exit(&cow);

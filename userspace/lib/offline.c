@@ -146,7 +146,8 @@ int offline_commit(struct offline *off)
 	int r = read_live_copies(off);
 
 	if (!r)
-		r = cow_commit(&off->pic.log, &off->pic.geo, &off->dev.io);
+		r = cow_commit(&off->pic.log, &off->pic.geo, &off->dev.io,
+			       off->pic.buf);
 	return r ? half_done(off, r) : 0;
 }
 

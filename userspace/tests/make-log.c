@@ -524,12 +524,14 @@ static void put_hidden_back(void)
 /* Its pages and backups stay where they are, in free space. */
 static void end_old_log(void)
 {
+	void *buf = malloc(opt.block_size);
 	u64 block;
 
 	if (strcmp(opt.old, "committed"))
 		put_hidden_back();	/* as by somebody who knows nothing of logs */
-	else if (cow_commit(&clog, &geo, &io))
+	else if (!buf || cow_commit(&clog, &geo, &io, buf))
 		die("commit");
+	free(buf);
 	cow_log_exit(&clog);
 	memset(&clog, 0, sizeof(clog));
 	memcpy(original, image, geo.sectors << 9);
