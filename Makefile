@@ -117,6 +117,8 @@ fuzz: | deps
 vm-modules: kernels
 	$(Q)for k in $(KERNELS); do \
 		$(MAKE) modules KVER=$$k || exit; \
+		DM_COW_SRC='$(top)/tests/vm/kmod' DM_COW_SUB=tests \
+			scripts/build-modules $$k || exit; \
 	done
 .PHONY: vm-modules
 

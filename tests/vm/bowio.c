@@ -46,7 +46,7 @@ static struct options {
 	struct range ranges[MAX_RANGES];
 	unsigned int nr_ranges;
 	const char *ack, *free_file;
-	bool sequential, read_back, enospc_is_fine, tag;
+	bool sequential, read_back, enospc_is_fine, eio_is_fine, eio_wrote, tag;
 } opt = {
 	.threads = 1, .count = 1, .align = SECTOR,
 	.min = 4096, .max = 4096, .block = 8,
@@ -504,6 +504,12 @@ static void write_one(struct writer *w, uint64_t i)
 		set_model(sector, nr, UNKNOWN);
 		return;
 	}
+	if (error == EIO && opt.eio_is_fine) {
+		w->full++;
+		if (opt.eio_wrote)
+			set_model(sector, nr, UNKNOWN);
+		return;
+	}
 	if (error)
 		die("write of %llu sectors at %llu: %s", (unsigned long long)nr,
 		    (unsigned long long)sector, strerror(error));
@@ -775,6 +781,7 @@ static void usage(void)
 	      "  -i generation  sectors of it, says the model, are not looked at\n"
 	      "  -g generation  -G  the same one in every write  -S seed\n"
 	      "  -q sequential  -k sectors from one to the next  -R read back  -E no space is no failure\n"
+	      "  -e nor is an I/O error: nothing was written then; -U something may have been\n"
 	      "  -A device to acknowledge writes on\n"
 	      "  -F file of free blocks  -b sectors of a block\n", stderr);
 	exit(2);
@@ -798,7 +805,7 @@ static void parse(int argc, char **argv)
 	char *end;
 	int c;
 
-	while ((c = getopt(argc, argv, "t:n:s:a:r:x:g:GS:qk:REA:F:b:i:")) != -1) {
+	while ((c = getopt(argc, argv, "t:n:s:a:r:x:g:GS:qk:REeUA:F:b:i:")) != -1) {
 		switch (c) {
 		case 't': opt.threads = atoi(optarg); break;
 		case 'n': opt.count = atoi(optarg); break;
@@ -817,6 +824,8 @@ static void parse(int argc, char **argv)
 		case 'q': opt.sequential = true; break;
 		case 'R': opt.read_back = true; break;
 		case 'E': opt.enospc_is_fine = true; break;
+		case 'U': opt.eio_wrote = true; /* fallthrough */
+		case 'e': opt.eio_is_fine = true; break;
 		case 'A': opt.ack = optarg; break;
 		case 'F': opt.free_file = optarg; break;
 		case 'b': opt.block = strtoull(optarg, NULL, 0); break;
