@@ -148,11 +148,13 @@ static void redirect(struct bow *bow, struct bio *bio, struct bow_hidden *hidden
 static int map_hidden(struct bow *bow, struct bio *bio, int index)
 {
 	struct bow_hidden *hidden = &bow->hidden[index];
+	enum bow_state state;
 	unsigned long flags;
 	bool held;
 
 	spin_lock_irqsave(&bow->hide_lock, flags);
-	if (bow->state != BOW_CHECKPOINT && bow->state != BOW_FAILED) {
+	state = READ_ONCE(bow->state);
+	if (state != BOW_CHECKPOINT && state != BOW_FAILED) {
 		/* A commit came between the look at the state and the lock. */
 		spin_unlock_irqrestore(&bow->hide_lock, flags);
 		return map_committed(bow, bio);

@@ -90,10 +90,11 @@ static int enter(struct cow_dev *dev, void *arg)
 
 int bow_checkpoint(struct bow *bow)
 {
+	enum bow_state state = READ_ONCE(bow->state);
 	u64 needed = 0;
 	int r;
 
-	if (bow->state != BOW_TRIM && bow->state != BOW_COMMITTED) {
+	if (state != BOW_TRIM && state != BOW_COMMITTED) {
 		DMERR("%s: no checkpoint in this state", bow_name(bow));
 		return -EBUSY;
 	}
@@ -159,12 +160,17 @@ static int commit_call(struct cow_dev *dev, void *arg)
 /* In state failed it tries once more to leave what could not be entered. */
 int bow_commit(struct bow *bow)
 {
-	if (bow->state != BOW_CHECKPOINT && bow->state != BOW_FAILED) {
+	enum bow_state state = READ_ONCE(bow->state);
+
+	if (state != BOW_CHECKPOINT && state != BOW_FAILED) {
 		DMERR("%s: there is no checkpoint to commit", bow_name(bow));
 		return -EINVAL;
 	}
-	/* What is in memory may be ahead of the disk: only the disk is to be believed. */
-	if (bow->state == BOW_CHECKPOINT && READ_ONCE(bow->dev.cow.failed)) {
+	/*
+	 * What is in memory may be ahead of the disk: only the disk is to be
+	 * believed. The worker looks again, this look is for the message.
+	 */
+	if (state == BOW_CHECKPOINT && data_race(bow->dev.cow.failed)) {
 		DMERR("%s: the log has failed: commit or restore offline",
 		      bow_name(bow));
 		return -EIO;
@@ -203,7 +209,7 @@ static int reclaim(struct cow_dev *dev, void *arg)
 
 int bow_do_reclaim(struct bow *bow)
 {
-	if (bow->state != BOW_CHECKPOINT || !bow->discarded) {
+	if (READ_ONCE(bow->state) != BOW_CHECKPOINT || !READ_ONCE(bow->discarded)) {
 		DMERR("%s: reclaim needs a checkpoint and the resume argument",
 		      bow_name(bow));
 		return -EINVAL;

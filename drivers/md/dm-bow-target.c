@@ -238,7 +238,7 @@ static int check_log(struct dm_target *ti, struct bow_target *bt)
 		ti->error = "Cannot allocate the map of discards";
 		return -ENOMEM;
 	}
-	if (!bow->started && !bt->resume && carries_log(bow)) {
+	if (!READ_ONCE(bow->started) && !bt->resume && carries_log(bow)) {
 		ti->error = "Device carries a log: restore, commit or resume it";
 		return -EBUSY;
 	}
@@ -345,7 +345,7 @@ static int first_start(struct bow *bow, bool resume)
 	int r = bow_start(bow, resume);
 
 	memalloc_noio_restore(noio);
-	bow->started = !r;
+	WRITE_ONCE(bow->started, !r);	/* constructors look at it too */
 	return r;
 }
 
@@ -409,27 +409,34 @@ static int bow_message(struct dm_target *ti, unsigned int argc, char **argv,
 
 /* ---- status ------------------------------------------------------------- */
 
+/* The worker counts on meanwhile: each figure was right a moment ago. */
+
 static const char *mode_name(const struct cow *cow)
 {
-	if (cow->failed)
+	/* As the figures. */
+	if (data_race(cow->failed))
 		return "failed";
-	return cow->full ? "full" : "rw";
+	/* As the figures. */
+	return data_race(cow->full) ? "full" : "rw";
 }
 
 static void emit_info(struct bow *bow, char *result, unsigned int maxlen)
 {
 	const struct cow *cow = &bow->dev.cow;
-	const struct cow_stats *stats = &cow->stats;
+	/* Figures need not belong together. */
+	const struct cow_stats stats = data_race(cow->stats);
+	/* Nor with this one. */
+	u64 initial = data_race(cow->nr_initial_free);
 	u64 nr_free = cow_map_nr_free(&cow->map);
-	u64 used = nr_free + stats->copied_blocks;
-	u64 loose = cow->nr_initial_free > used ? cow->nr_initial_free - used : 0;
+	u64 used = nr_free + stats.copied_blocks;
+	u64 loose = initial > used ? initial - used : 0;
 	unsigned int sz = 0;
 
 	DMEMIT("%s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %s %s",
-	       state_names[bow->state], cow->geo.block_sectors,
-	       cow->geo.nr_blocks, nr_free, stats->backup, loose, stats->changed,
-	       stats->log_blocks, stats->copies, stats->collisions, stats->groups,
-	       stats->flushes, on_full_names[cow->on_full], mode_name(cow));
+	       state_names[READ_ONCE(bow->state)], cow->geo.block_sectors,
+	       cow->geo.nr_blocks, nr_free, stats.backup, loose, stats.changed,
+	       stats.log_blocks, stats.copies, stats.collisions, stats.groups,
+	       stats.flushes, on_full_names[READ_ONCE(cow->on_full)], mode_name(cow));
 }
 
 static unsigned int count_features(const struct bow_target *bt)

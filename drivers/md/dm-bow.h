@@ -40,7 +40,7 @@ struct bow {
 	struct cow_dev dev;
 	enum bow_state state;		/* changed by the worker; read by the map */
 
-	/* Guards frozen and started; held by messages and suspend hooks. */
+	/* Held by messages and suspend hooks; guards frozen and writes of started. */
 	struct mutex lock;
 	bool frozen;			/* between postsuspend and preresume */
 	bool started;			/* was active once */

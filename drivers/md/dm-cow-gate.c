@@ -88,7 +88,7 @@ static bool log_is_full(const struct cow *cow)
 
 static void check_low_water(struct cow *cow)
 {
-	if (cow->low || cow_map_nr_free(&cow->map) >= cow->low_water)
+	if (cow->low || cow_map_nr_free(&cow->map) >= READ_ONCE(cow->low_water))
 		return;
 	cow->low = true;
 	cow->env->event(cow, COW_EVENT_LOW_WATER);
@@ -157,15 +157,17 @@ static u64 copy_run(struct cow *cow, u64 block, u64 end)
 
 static void no_space(struct cow *cow, struct cow_waiter *waiter)
 {
+	enum cow_on_full on_full = READ_ONCE(cow->on_full);
+
 	if (!cow->full)
 		cow->env->event(cow, COW_EVENT_FULL);
 	cow->full = true;
-	if (cow->on_full == COW_FULL_COMMIT && !cow->failed) {
+	if (on_full == COW_FULL_COMMIT && !cow->failed) {
 		list_add(&waiter->node, &cow->deferred);
 		cow->env->give_up(cow);
-	} else if (cow->on_full == COW_FULL_HOLD && cow->holding) {
+	} else if (on_full == COW_FULL_HOLD && cow->holding) {
 		list_add_tail(&waiter->node, &cow->held);
-	} else if (cow->on_full == COW_FULL_HOLD && cow->hold_error) {
+	} else if (on_full == COW_FULL_HOLD && cow->hold_error) {
 		/* It came after those that were held had been let go. */
 		cow->env->release(cow, waiter, cow->hold_error);
 	} else {

@@ -184,7 +184,7 @@ struct cow {
 	struct cow_extent *freemap;
 	u64 nr_freemap;
 
-	enum cow_on_full on_full;
+	enum cow_on_full on_full;	/* a resume may change these two at any time */
 	u64 low_water;			/* blocks; 0: no event */
 	u64 nr_initial_free;
 	bool passing;			/* committed: every write passes */
