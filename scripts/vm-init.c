@@ -11,6 +11,8 @@
  *   vm.out   what the command writes to stdout and stderr
  *   vm.ctl   one word a line to the host: "start", "exit N", and whatever the
  *            guest writes into the fifo /run/vm/ctl ("powercut", "token NAME")
+ *   vm.last  if there is one: the output of vm-last, on a kernel with kmemleak
+ *            or gcov
  *
  * A port can be open only once, hence the pipe and the fifo between.
  */
@@ -152,11 +154,9 @@ static void online_cpus(void)
 }
 
 /* Opens the port of that name, once its driver has found it. */
-static int open_port(const char *want)
+static int open_port(const char *want, int tries)
 {
-	int tries;
-
-	for (tries = 0; tries < 500; tries++) {
+	for (; tries; tries--) {
 		DIR *dir = opendir(PORTS);
 		struct dirent *de;
 
@@ -291,6 +291,32 @@ static void sync_disks(void)
 	say("sync hangs, ending without it");
 }
 
+/* The kernels of scripts/debug-kernel know more than their console says. */
+static void ask_kernel(void)
+{
+	int fd;
+	pid_t pid;
+
+	if (access("/sys/kernel/debug/kmemleak", F_OK) &&
+	    access("/sys/kernel/debug/gcov", F_OK))
+		return;
+	fd = open_port("vm.last", 1);
+	if (fd < 0)
+		fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	pid = fork();
+	if (!pid) {
+		sigset_t none;
+
+		sigemptyset(&none);
+		sigprocmask(SIG_SETMASK, &none, NULL);
+		dup2(fd, 1);
+		execlp("vm-last", "vm-last", (char *)NULL);
+		_exit(127);
+	}
+	waitpid(pid, NULL, 0);
+	close(fd);
+}
+
 int main(void)
 {
 	int fds[2], fifo, sfd, status, done = 0;
@@ -327,8 +353,8 @@ int main(void)
 	load_modules();
 	online_cpus();
 
-	ctl_fd = open_port("vm.ctl");
-	out_fd = open_port("vm.out");
+	ctl_fd = open_port("vm.ctl", 500);
+	out_fd = open_port("vm.out", 500);
 	if (ctl_fd < 0 || out_fd < 0)
 		fatal("no virtio-serial port");
 
@@ -374,6 +400,7 @@ int main(void)
 	pump(fds[0]);
 	pass_tokens(fifo, fds[0]);
 	sync_disks();
+	ask_kernel();
 	say("the script has ended");
 	snprintf(text, sizeof(text), "exit %d\n",
 		 WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));

@@ -17,7 +17,7 @@
 #   die WHAT, skip WHY, step WHAT, at_exit COMMAND
 #
 # Lines that scripts read start the file of a test, after its licence:
-#   # timeout: SECONDS      instead of 300
+#   # timeout: SECONDS      instead of 300; slow kernels get more
 #   # kernels: 6.12         not on others
 #   # boot: OPTIONS         a machine of its own; OPTIONS, if any, for scripts/vm
 
@@ -103,7 +103,7 @@ _run_at_exit() {
 
 # Try for SECONDS until COMMAND succeeds.
 wait_for() { # SECONDS COMMAND...
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1 * ${VM_SLOW:-1}))
 
 	shift
 	until "$@"; do
