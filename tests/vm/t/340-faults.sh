@@ -1,0 +1,235 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Every allocation and every request of ours fails. What runs in the caller's
+# context: the first one, the second, and so on until nothing is left to fail.
+# What the worker does: all that is asked for below one function, function by
+# function, through a whole life of a device. Each time the operation succeeds or
+# says no, the device can be removed, and what is on it is the checkpoint.
+# The allocator may print a call trace when it says no, that is all.
+# timeout: 400
+# boot: --allow Call.Trace:
+
+# shellcheck disable=SC2015
+# shellcheck source=tests/vm/block.sh
+. /tests/block.sh
+
+faults=/sys/kernel/debug
+[ -d $faults/failslab ] && [ -d $faults/fail_page_alloc ] && [ -d $faults/fail_make_request ] ||
+	skip "this kernel fails nothing on demand"
+
+FREE=8192+8192			# sectors of 16384
+dmsetup create raw --table "0 16384 linear $D_SMALL 0"
+raw=/dev/mapper/raw
+
+set_all() { # ATTRIBUTE VALUE KIND...
+	local kind
+
+	for kind in "${@:3}"; do
+		echo "$2" >"$faults/$kind/$1"
+	done
+}
+
+memory="failslab fail_page_alloc" all="failslab fail_page_alloc fail_make_request"
+# shellcheck disable=SC2086
+quiet() {
+	set_all probability 0 $all
+	set_all times 0 $all
+}
+
+# shellcheck disable=SC2086
+prepare() {
+	at_exit quiet
+	quiet
+	set_all verbose 0 $all
+	set_all interval 1 $all
+	set_all task-filter N $all
+	set_all stacktrace-depth 32 $all
+	set_all ignore-gfp-wait N $memory
+	set_all ignore-gfp-highmem N fail_page_alloc
+	set_all min-order 0 fail_page_alloc
+	echo 1 >"/sys/block/$(basename "$(readlink -f $raw)")/make-it-fail"
+}
+
+# What fails has one of these addresses in its call trace.
+# shellcheck disable=SC2086
+below() { # FIRST END
+	set_all require-start "0x$1" $all
+	set_all require-end "0x$2" $all
+}
+
+# --- our functions -----------------------------------------------------------------
+
+# "ADDRESS END NAME" of each, in order.
+functions() {
+	grep -E '^[0-9a-f]+ [tT] .*\[dm_(cow|bow)\]$' /proc/kallsyms | grep -v ' __pfx_' | sort |
+		awk 'at && at != $1 { print at, $1, name }
+			{ at = $1; name = $3 }
+			END { print at, "ffffffffffffffff", name }'
+}
+
+all_of_ours() {
+	functions >$W/functions
+	[ "$(wc -l <$W/functions)" -gt 50 ] || die "no functions of ours: $(cat $W/functions)"
+	below "$(head -n 1 $W/functions | cut -d' ' -f1)" "$(tail -n 1 $W/functions | cut -d' ' -f2)"
+}
+
+# --- one by one ----------------------------------------------------------------------
+
+# The N-th allocation of COMMAND fails; did one?
+# shellcheck disable=SC2086
+nth() { # N COMMAND...
+	set_all times 1 $memory
+	(echo "$1" >/proc/self/fail-nth; exec "${@:2}") >$W/out 2>&1 && rc=0 || rc=$?
+	[ "$(cat $faults/failslab/times) $(cat $faults/fail_page_alloc/times)" != "1 1" ]
+}
+
+# one_by_one WHAT UNDO COMMAND...: until nothing is left to fail and COMMAND succeeds.
+one_by_one() {
+	local what=$1 undo=$2 n=1 refused=0
+
+	shift 2
+	while nth $n "$@"; do
+		if [ "$rc" = 0 ]; then
+			eval "$undo"
+		else
+			refused=$((refused + 1))
+		fi
+		n=$((n + 1))
+	done
+	[ "$rc" = 0 ] || die "$what fails without a fault: $(cat $W/out)"
+	[ $refused -gt 0 ] || die "$what: $((n - 1)) allocations failed, and it never did"
+	step "$what: $((n - 1)) allocations failed one by one, $refused times it said no"
+	quiet
+}
+
+address() { # of a function of the kernel, and its end
+	sort /proc/kallsyms | awk -v name="$1" 'at { if ($1 != at) { print at, $1; exit } }
+		$3 == name && !at { at = $1 }'
+}
+
+unload() {
+	modprobe -r dm-bow
+	[ ! -d /sys/module/dm_cow ] || die "dm-cow is still there"
+}
+
+prepare
+unload
+# Only what the init functions of a module do; not what loading one takes.
+# shellcheck disable=SC2046
+below $(address do_one_initcall)
+one_by_one "loading dm-cow" "rmmod dm-cow" modprobe dm-cow
+one_by_one "loading dm-bow" "rmmod dm-bow" modprobe dm-bow
+all_of_ours
+
+bowio fill $raw $W/old
+for features in "" "1 resume" "2 block_size 1048576"; do
+	one_by_one "a table${features:+ with $features}" "dmsetup remove bow" \
+		dmsetup create bow --table "0 16384 bow $raw $features"
+	dmsetup remove bow
+done
+dmsetup create bow --table "0 16384 bow $raw"
+one_by_one "a table in place of another" "dmsetup clear bow" \
+	dmsetup reload bow --table "0 16384 bow $raw 1 resume"
+dmsetup remove bow
+same "nothing has happened" verify $raw $W/old
+
+# --- all below one function --------------------------------------------------------------
+
+# What a user would do, whatever comes of it: each step may fail.
+life() { # END
+	mine='' wrong=0
+	dmsetup create bow --table "0 16384 bow $raw" || return 0
+	bowio discard -r $FREE $D || wrong=1
+	dmsetup suspend bow
+	dmsetup message bow 0 checkpoint
+	dmsetup resume bow || mine="a resume"
+	if [ "$(field state)" = checkpoint ]; then
+		bowio write -t 3 -n 8 -s 512:65536 -a 512 -r 0+8192 -g 100 $D $W/new || wrong=1
+		# What is at the end of free space is ours.
+		bowio write -q -s 4096 -n 12 -k 8 -r $((16384 - 96))+96 -g 200 $D $W/new || wrong=1
+		bowio write -s 4096 -r 0+8 -g 300 $D $W/new || wrong=1
+	fi
+	dmsetup remove bow || mine="a remove"
+	dmsetup create bow --table "0 16384 bow $raw 1 resume" || return 0
+	if [ "$(field state)" = checkpoint ]; then
+		bowio write -n 4 -s 4096 -r 0+8192 -g 400 $D $W/new || wrong=1
+		bowio discard -r 8192+4096 $D || wrong=1
+		dmsetup suspend bow
+		dmsetup message bow 0 reclaim
+		dmsetup resume bow || mine="a resume"
+	fi
+	if [ "$1" = commit ]; then
+		dmsetup message bow 0 commit || wrong=1
+	fi
+	dmsetup remove bow || mine="a remove"
+}
+
+is_old() {
+	bowio verify -x $FREE $raw $W/old
+}
+
+is_new() {
+	bowio verify -x $FREE $raw $W/new
+}
+
+# After all that: back to the checkpoint, or what was committed, as a whole.
+judge() { # WHAT END
+	local rc=0
+
+	[ -z "$mine" ] || die "$1: $mine must not fail: $(cat $W/life)"
+	! dm_exists bow || die "$1: the device is still there"
+	bow check $raw >$W/out 2>&1 || rc=$?
+	case $rc in
+	0)	;;
+	1)	expect 1 bow restore $raw >$W/out 2>&1 ;;
+	*)	die "$1: bow check gave $rc: $(cat $W/out)" ;;
+	esac
+	! is_old >$W/out 2>&1 || return 0
+	[ "$2" = commit ] || die "$1: not as it was at the checkpoint: $(cat $W/out)"
+	[ "$wrong" = 1 ] || is_new >$W/out 2>&1 || die "$1: neither old nor new: $(cat $W/out)"
+}
+
+# A life with faults of these kinds, below the functions chosen; was there any?
+many=1000000
+live() { # WHAT END KIND...
+	local kind rc=1
+
+	bowio fill $raw $W/old
+	cp $W/old $W/new
+	set_all times $many "${@:3}"
+	set_all probability 100 "${@:3}"
+	life "$2" >$W/life 2>&1 || :
+	set_all probability 0 "${@:3}"
+	judge "$1" "$2"
+	for kind in "${@:3}"; do
+		[ "$(cat "$faults/$kind/times")" = $many ] || rc=0
+	done
+	return $rc
+}
+
+# First whether anything is asked for below some functions, then one by one.
+sweep() { # WHAT KIND...
+	local what=$1 chunk=16 nr=0 i part first end name
+
+	shift
+	for ((i = 1; i <= $(wc -l <$W/functions); i += chunk)); do
+		part=$(sed -n "$i,$((i + chunk - 1))p" $W/functions)
+		below "$(head -n 1 <<<"$part" | cut -d' ' -f1)" "$(tail -n 1 <<<"$part" | cut -d' ' -f2)"
+		live "$what below $(cut -d' ' -f3 <<<"$part" | tr '\n' ' ')" commit "$@" || continue
+		while read -r first end name; do
+			below "$first" "$end"
+			live "$what below $name" rollback "$@" || continue
+			live "$what below $name, to be committed" commit "$@" || :
+			nr=$((nr + 1))
+			step "$what below $name: $(tr '\n' ' ' <$W/life | cut -c 1-150)"
+		done <<<"$part"
+	done
+	[ $nr -gt 5 ] || die "$what: only $nr functions were seen to ask"
+	step "$what: $nr of $(wc -l <$W/functions) functions ask, each had two lives"
+}
+
+# shellcheck disable=SC2086
+sweep memory $memory
+sweep requests fail_make_request
+dmsetup remove raw
