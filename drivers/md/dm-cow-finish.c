@@ -74,6 +74,8 @@ int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
 }
 EXPORT_SYMBOL_GPL(cow_commit);
 
+#ifndef __KERNEL__	/* going back is the offline tool's */
+
 /* Neighbouring originals whose data is adjacent too, copied in one go. */
 struct restore {
 	struct cow_picture *pic;
@@ -161,4 +163,5 @@ int cow_restore(struct cow_picture *pic,
 		r = cow_flush(pic->io);
 	return r ? r : restore_block0(pic);
 }
-EXPORT_SYMBOL_GPL(cow_restore);
+
+#endif

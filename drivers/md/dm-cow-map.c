@@ -110,13 +110,14 @@ void cow_map_exit(struct cow_map *map)
 }
 EXPORT_SYMBOL_GPL(cow_map_exit);
 
+#ifndef __KERNEL__	/* for tests */
 enum cow_state cow_map_get(const struct cow_map *map, u64 block)
 {
 	unsigned long word = load_word(map, block / BLOCKS_PER_WORD);
 
 	return (word >> (2 * (block % BLOCKS_PER_WORD))) & 3;
 }
-EXPORT_SYMBOL_GPL(cow_map_get);
+#endif
 
 u64 cow_map_next_stop(const struct cow_map *map, u64 block, u64 end)
 {

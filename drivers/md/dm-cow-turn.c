@@ -51,12 +51,13 @@ static bool nothing_in_flight(const struct cow *cow)
 	       !cow->voids_first;
 }
 
+#ifndef __KERNEL__	/* for tests */
 bool cow_is_idle(const struct cow *cow)
 {
 	return nothing_in_flight(cow) && list_empty(&cow->deferred) &&
 	       list_empty(&cow->exclusives);
 }
-EXPORT_SYMBOL_GPL(cow_is_idle);
+#endif
 
 void cow_run_exclusive(struct cow *cow, struct cow_exclusive *exclusive)
 {

@@ -217,7 +217,7 @@ void cow_flush_done(struct cow *cow, int error);
 
 void cow_run_exclusive(struct cow *cow, struct cow_exclusive *exclusive);
 
-/* Nothing in flight, nothing waiting but held writes? */
+/* Nothing in flight, nothing waiting but held writes? Not in the kernel. */
 bool cow_is_idle(const struct cow *cow);
 
 /* Look at held writes again, or end them with @error if it is not 0. */
