@@ -67,9 +67,9 @@ all_states() {
 	last=$(($(sectors $D) / BLOCK * BLOCK))
 	overwrite protected 800 -
 	overwrite changed 800 -
-	# Backups come from the bottom of this space, the reserve from its top.
-	overwrite free $((${FREE%+*} + 24576)) -
-	overwrite loose $((${FREE%+*} + 24576)) -
+	# Backups come from the upper part of this space, the reserve from its top.
+	overwrite free $((${FREE%+*} + 8192)) -
+	overwrite loose $((${FREE%+*} + 8192)) -
 	look
 	for i in $(seq 0 $((log[hidden] - 1))); do
 		put "${log[source$i]}"
