@@ -497,8 +497,15 @@ static void judge_sweep(struct sim *sim)
 	stats.sweeps += !!at;
 }
 
-static u64 exhaustive_states;
+/* States spent on points with few and with many writes not durable. */
+static u64 exhaustive_states[2];
 static bool judging_all;
+
+/* A few large points must not leave nothing for many small ones. */
+static u64 *budget(const struct sim *sim)
+{
+	return &exhaustive_states[disk_pending(&sim->disk) > MAX_EXHAUSTIVE / 2];
+}
 
 static bool affordable(const struct sim *sim)
 {
@@ -506,7 +513,7 @@ static bool affordable(const struct sim *sim)
 		return false;
 	if (exhaustive || exhaustive_share >= 100)
 		return true;
-	return exhaustive_states < stats.crash_states * exhaustive_share / 100;
+	return *budget(sim) < stats.crash_states * exhaustive_share / 200;
 }
 
 bool judge_is_exhaustive(void)
@@ -524,7 +531,7 @@ static void judge_all(struct sim *sim)
 	judge_tears(sim);
 	judge_sweep(sim);
 	judging_all = false;
-	exhaustive_states += stats.crash_states - before;
+	*budget(sim) += stats.crash_states - before;
 }
 
 /* Something has happened on the disk: cut the power here, now and then. */

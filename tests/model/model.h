@@ -20,11 +20,11 @@
  * A crash point is what the protocol was doing when the power went: phase of
  * the checkpoint, stages of both groups, step of whatever is done with the log
  * for itself, state of the tail, and which kinds of writes were not durable,
- * see points.c. A point that is met for the first time, with at most
- * MAX_EXHAUSTIVE writes not durable, is tried with every subset of these, with
- * each short write torn at each place, and one of its states is restored,
- * committed or resumed with a cut at every single I/O in turn. Points met again
- * are tried with a few random subsets, now and then.
+ * see points.c. A point that is new, with at most MAX_EXHAUSTIVE writes not
+ * durable, is tried with every subset of these, with each short write torn at
+ * each place, and one of its states is restored, committed or resumed with a cut
+ * at every single I/O in turn, as far as a third of all states goes (--share).
+ * Other points are tried with a few random subsets, now and then.
  *
  * Modelled: the kernel crashes while the drive keeps its cache, and the power
  * goes later; errors of any I/O, in commit, restore and resume too; discards

@@ -299,6 +299,20 @@ static void trim_phase(struct sim *sim)
 	machine_drain(sim);
 }
 
+static bool enter_failed(struct sim *sim, int r, u64 have, u64 needed)
+{
+	if (!sim->errors_seen && (r != -ENOSPC || have >= needed + 3))
+		fail("enter: %d, %llu of %llu blocks free", r,
+		     (unsigned long long)have, (unsigned long long)needed);
+	stats.enter_errors++;
+	if (sim->cow.failed)
+		return come_back(sim);
+	sim->phase = PHASE_PLAIN;
+	machine_drain(sim);
+	judge_now(sim);
+	return false;
+}
+
 static bool enter(struct sim *sim)
 {
 	u32 errors = sim->disk.errors;
@@ -338,16 +352,7 @@ static bool enter(struct sim *sim)
 		go(sim);
 		return true;
 	}
-	if (!sim->errors_seen && (r != -ENOSPC || have >= needed + 3))
-		fail("enter: %d, %llu of %llu blocks free", r,
-		     (unsigned long long)have, (unsigned long long)needed);
-	stats.enter_errors++;
-	if (sim->cow.failed)
-		return come_back(sim);
-	sim->phase = PHASE_PLAIN;
-	machine_drain(sim);
-	judge_now(sim);
-	return false;
+	return enter_failed(sim, r, have, needed);
 }
 
 /* ---- a segment ----------------------------------------------------------- */
