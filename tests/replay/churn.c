@@ -5,6 +5,7 @@
  *	churn fill DIR SEED            the files to begin with
  *	churn work DIR SEED THREADS N  N operations by each thread
  *	churn grow DIR SEED BYTES      new data, made sure of piece by piece
+ *	churn poke DIR SEED N          N writes into the file `grown`, anywhere
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -234,6 +235,27 @@ static void grow(uint64_t seed, size_t bytes)
 	close(fd);
 }
 
+static void poke(uint64_t seed, unsigned int count)
+{
+	struct worker w;
+	int fd = open("grown", O_WRONLY);
+	struct stat st;
+	size_t len;
+
+	check(fd >= 0 && !fstat(fd, &st), "grown");
+	init(&w, seed, 97);
+	for (; count; count--) {
+		len = BLOCK * (1 + rnd(&w, 4));
+		noise(&w, len);
+		check(pwrite(fd, w.buf, len, (off_t)rnd(&w, (uint64_t)st.st_size / BLOCK - 4) *
+			     BLOCK) == (ssize_t)len, "poke");
+		if (count % 4 == 0)
+			check(!fsync(fd), "fsync");
+	}
+	check(!fsync(fd), "fsync");
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	uint64_t seed;
@@ -247,6 +269,8 @@ int main(int argc, char **argv)
 		work_all(seed, (unsigned int)atoi(argv[4]), (unsigned int)atoi(argv[5]));
 	else if (!strcmp(argv[1], "grow") && argc == 5)
 		grow(seed, strtoull(argv[4], NULL, 0));
+	else if (!strcmp(argv[1], "poke") && argc == 5)
+		poke(seed, (unsigned int)atoi(argv[4]));
 	else
 		return 2;
 	return 0;

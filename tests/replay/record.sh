@@ -60,26 +60,43 @@ into_free_space() {
 	sync -f /mnt
 }
 
-# ext4 has nothing left but what bow uses: a file of blocks that were never
-# written, as long as may be, and then data in the last part of it.
-collide() {
-	local kb i
+# Write to where the log says that PLACE is, if the file has that block.
+claim() { # PLACE FSBLOCK
+	local sector was block
 
-	kb=$(($(df --output=avail -k /mnt | tail -n 1) - 1000))
-	fallocate -l ${kb}k /mnt/grown
-	for ((i = 1; i <= 8; i++)); do
-		dd if=/dev/urandom of=/mnt/grown bs=4096 count=16 \
-			seek=$((kb / 4 - 24 * i)) conv=notrunc,fsync status=none
+	sector=$(place /dev/mapper/lower "$1")
+	was=$sector
+	block=$(filefrag -v -b"$2" /mnt/grown | gawk -v at=$((sector * 512 / $2)) -F '[ .:]+' '
+		$2 ~ /^[0-9]+$/ && at >= $5 && at <= $6 { print $3 + at - $5 }')
+	[ -n "$block" ] || return 0
+	dd if=/dev/urandom of=/mnt/grown bs="$2" count=1 seek="$block" conv=notrunc,fsync \
+		status=none
+	sector=$(place /dev/mapper/lower "$1")
+	[ "$sector" != "$was" ] || die "$1 is still at $sector"
+	step "$1 moved from $was to $sector"
+	claimed=$((claimed + 1))
+}
+
+# ext4 has little left but what bow uses: a file of blocks that were never written,
+# as long as may be, and then data here and there in it.
+collide() { # FSBLOCK
+	local place claimed=0
+
+	fallocate -l $(($(df --output=avail -k /mnt | tail -n 1) - 1000))k /mnt/grown
+	for place in slot1 seal live0 live1 live2; do
+		claim "$place" "$1"
 	done
+	churn poke /mnt "$seed" 50
 	rm -f /mnt/grown
+	[ $claimed -gt 2 ] || die "only $claimed places moved"
 	[ "$(field collisions)" -gt 0 ] || die "no collisions: $(dmsetup status bow)"
 }
 
-churn_all() {
+churn_all() { # FSBLOCK
 	work 1 20
 	work 4 30
 	into_free_space
-	collide
+	collide "$1"
 	work 3 15
 }
 
@@ -115,7 +132,7 @@ record() { # NAME DATA LOG VIEW FSBLOCK HOW
 	mark taken
 	dmsetup resume bow
 	is "$(field state)" checkpoint
-	churn_all
+	churn_all "$5"
 	step "$(dmsetup status bow)"
 	"commit_$6" "$4"
 	is "$(field state)" committed
