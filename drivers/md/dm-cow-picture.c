@@ -678,9 +678,14 @@ out:
 	return error;
 }
 
-/* A place of one thing only. */
+/* A place of one thing only, and moved by no record: neither done nor cut. */
 static enum cow_log_error claim(struct cow_picture *pic, u64 sector)
 {
+	struct cow_range *intact;
+
+	cow_ranges_piece(&pic->intact, to_block(pic, sector), 1, &intact);
+	if (intact)
+		return COW_LOG_OVERLAP;
 	return range_error(cow_ranges_add(&pic->ours, to_block(pic, sector), 1, 0),
 			   COW_LOG_OVERLAP);
 }

@@ -452,6 +452,13 @@ static void pending_void_in_use(void **data)
 	logdisk_backup(&disk, 10, 98, 3, 10);
 	logdisk_finish(&disk);
 	expect(COW_LOG_OVERLAP);
+	/* Slot 1 is not saved as other blocks are. */
+	disk.head.record_count = 1;
+	logdisk_finish(&disk);
+	logdisk_backup(&disk, SLOT1, 100, 1, 50);
+	logdisk_finish(&disk);
+	logdisk_fill(&disk, SLOT1, 1, (u8)(50 * 7 + 1));
+	expect(COW_LOG_OVERLAP);
 	/* Or to void twice. */
 	disk.head.record_count = 1;
 	logdisk_backup(&disk, 10, 100, 2, 10);

@@ -50,10 +50,12 @@ plain() { # IMAGE SECTORS WANT
 }
 
 resume() { # IMAGE SECTORS WANT
-	local got
+	local got bs features="1 resume"
 
+	bs=$(bow check --json "$1" 2>/dev/null | jq '.log.block_bytes // 4096' || :)
+	[ "$bs" = 4096 ] || features="3 resume block_size $bs"
 	dmesg -C
-	dmsetup create bow --table "0 $2 bow $raw 1 resume" 2>/dev/null || :
+	dmsetup create bow --table "0 $2 bow $raw $features" 2>/dev/null || :
 	got=$(answer)
 	bow_gone
 	[ "$got" = "$3" ] || die "${1##*/}: '$got', not '$3'"
