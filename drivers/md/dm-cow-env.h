@@ -21,6 +21,7 @@
 #include <linux/list.h>
 #include <linux/math64.h>
 #include <linux/mm.h>
+#include <linux/random.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -36,6 +37,12 @@ static inline void *cow_zalloc(size_t size)
 static inline void cow_free(void *p)
 {
 	kvfree(p);
+}
+
+/* Anything that the author of a log cannot know. */
+static inline u32 cow_random_u32(void)
+{
+	return get_random_u32();
 }
 
 #else

@@ -13,7 +13,8 @@ static struct cow_range *range_new(unsigned int levels)
 int cow_ranges_init(struct cow_ranges *set)
 {
 	set->count = 0;
-	set->random = 2463534242U;
+	/* Known levels would let a log make every search a long one. */
+	set->random = cow_random_u32() | 1;
 	set->head = range_new(COW_RANGES_LEVELS);
 	return set->head ? 0 : -ENOMEM;
 }

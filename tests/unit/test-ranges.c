@@ -88,11 +88,28 @@ static void ascending_and_descending(void **data)
 	cow_ranges_exit(&set);
 }
 
+/* Who writes a log must not know which searches will be long. */
+static void nobody_knows_the_levels(void **data)
+{
+	struct cow_ranges set[3];
+	u32 i;
+
+	(void)data;
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(cow_ranges_init(&set[i]), 0);
+		assert_int_not_equal(set[i].random, 0);
+	}
+	assert_true(set[0].random != set[1].random || set[1].random != set[2].random);
+	for (i = 0; i < 3; i++)
+		cow_ranges_exit(&set[i]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_operations),
 		cmocka_unit_test(ascending_and_descending),
+		cmocka_unit_test(nobody_knows_the_levels),
 	};
 
 	return cmocka_run_group_tests_name("ranges", tests, NULL, NULL);

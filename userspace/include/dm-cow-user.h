@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <linux/types.h>
 
 typedef uint8_t u8;
@@ -109,6 +110,24 @@ static inline void cow_free(void *p)
 {
 	free(p);
 }
+
+/* Fuzzing wants the same each time. */
+#ifndef COW_RANDOM
+static inline u32 cow_random_u32(void)
+{
+	u32 x = 1;
+
+	/* No entropy yet: then any number will do. */
+	if (getrandom(&x, sizeof(x), GRND_NONBLOCK) != sizeof(x))
+		x = (u32)(uintptr_t)&x;
+	return x;
+}
+#else
+static inline u32 cow_random_u32(void)
+{
+	return COW_RANDOM;
+}
+#endif
 
 static inline void *vzalloc(size_t size)
 {
