@@ -13,9 +13,21 @@ char *tool_output;
 static size_t output_size;
 static struct disk *disk_of_tool;
 
+/* With what the tool would like to see in block 0. */
 static int tool_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 {
-	(void)io;
+	struct bow_dev *dev = container_of(io, struct bow_dev, io);
+	int r = cow_read(&disk_of_tool->io, sector, buf, sectors);
+
+	if (!r && dev->page0 && sector < COW_PAGE_SECTORS)
+		memcpy(buf, (const u8 *)dev->page0 + sector * SECTOR,
+		       min((u64)sectors, COW_PAGE_SECTORS - sector) * SECTOR);
+	return r;
+}
+
+int bow_dev_read_quietly(struct bow_dev *dev, u64 sector, void *buf, u32 sectors)
+{
+	(void)dev;
 	return cow_read(&disk_of_tool->io, sector, buf, sectors);
 }
 
@@ -37,6 +49,7 @@ int bow_dev_open(struct bow_dev *dev, const char *path, bool writable)
 {
 	memset(dev, 0, sizeof(*dev));
 	dev->path = path;
+	dev->block = true;
 	dev->io = disk_of_tool->io;
 	dev->io.ops = &tool_ops;
 	if (!writable)
@@ -49,15 +62,9 @@ void bow_dev_close(struct bow_dev *dev)
 	(void)dev;
 }
 
-int bow_common_option(const struct command *cmd, int option)
-{
-	broken("%s does not know an option: %d", cmd->name, option);
-}
-
-int bow_usage_error(const struct command *cmd, const char *what)
-{
-	broken("%s: %s", cmd->name, what);
-}
+/* The rest of the tool is about live devices. */
+const struct command cmd_checkpoint, cmd_commit, cmd_create, cmd_remove,
+	cmd_status, cmd_trim;
 
 static const struct command * const commands[] = { &cmd_check, &cmd_dump, &cmd_restore };
 
