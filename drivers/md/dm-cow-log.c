@@ -276,23 +276,29 @@ u32 cow_log_room(const struct cow_log *log)
 EXPORT_SYMBOL_GPL(cow_log_room);
 
 /* A version no older than any page ever written. */
-static void stamp(struct cow_log *log, u32 features_compat)
+static void stamp_as(struct cow_log *log, u32 features_compat)
 {
 	log->head.features_compat = features_compat;
 	log->head.generation = ++log->generation;
 	cow_page_encode(log->tail, &log->head);
 }
 
+/* For a place that block 0 does not name as slot 1. */
+static void stamp(struct cow_log *log)
+{
+	stamp_as(log, 0);
+}
+
 /* A version for a slot: that of slot 1 can be told from every other page. */
 static void stamp_slot(struct cow_log *log, unsigned int slot)
 {
-	stamp(log, slot ? COW_FEATURE_SLOT1 : 0);
+	stamp_as(log, slot ? COW_FEATURE_SLOT1 : 0);
 }
 
 /* The tail becomes the predecessor at @place, an empty page the tail. */
 static void turn_page(struct cow_log *log, u64 place)
 {
-	stamp(log, 0);
+	stamp(log);
 	memcpy(log->sealed, log->tail, sizeof(*log->sealed));
 	log->head.sequence++;
 	log->head.prev_place = place;
@@ -393,7 +399,7 @@ int cow_log_write_first(struct cow_log *log, const struct cow_geometry *geo,
 	int r;
 
 	/* Nothing names it yet, and if this is cut nothing ever will. */
-	stamp(log, 0);
+	stamp(log);
 	r = write_page(io, log->head.slot1, log->tail);
 	/* All that the header will name, before the header. */
 	if (!r)
@@ -456,7 +462,7 @@ static int rewrite_slot(struct cow_log *log, struct cow_io *io,
  */
 static int disown_slot1(struct cow_log *log, struct cow_io *io)
 {
-	stamp(log, 0);
+	stamp(log);
 	return cow_write(io, log->head.slot1, log->tail,
 			 log->newest ? io->atomic_sectors : COW_PAGE_SECTORS);
 }
@@ -469,7 +475,7 @@ int cow_log_move_slot1(struct cow_log *log, struct cow_io *io, u64 place)
 	if (r)
 		return r;
 	log->head.slot1 = place;
-	stamp(log, 0);
+	stamp(log);
 	r = write_page(io, place, log->tail);
 	/* The new slot is whole before block 0 names it... */
 	if (!r)

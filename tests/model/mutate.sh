@@ -113,6 +113,13 @@ mutations() {
 	mutate move-live-reads-not-drained tests/model/users.c \
 		's/else if \(task->ur && task->ur->hidden == \(int\)index\)/else if (0)/'
 
+	mutate slot1-not-disowned dm-cow-log.c \
+		's/int r = disown_slot1\(log, io\);/int r = 0; (void)disown_slot1;/'
+	mutate slot1-move-owned dm-cow-log.c \
+		's/(log->head\.slot1 = place;\s*)stamp\(log\);/$1stamp_slot(log, 1);/'
+	mutate slot1-first-owned dm-cow-log.c \
+		's/(nothing ever will\. \*\/\s*)stamp\(log\);/$1stamp_slot(log, 1);/'
+
 	# ---- reading the log --------------------------------------------------
 
 	mutate read-predecessor-by-place dm-cow-picture.c \
@@ -123,6 +130,8 @@ mutations() {
 		's/if \(take_void\(pic, record\)\)/if (take_void(pic, record) \&\& 0)/'
 	mutate read-data-unchecked dm-cow-picture.c \
 		's/\*matches = cow_crc\([^;]*;/*matches = true; (void)crc;/'
+	mutate read-torn-without-exception dm-cow-picture.c \
+		's/if \(!\(b->features_compat & COW_FEATURE_SLOT1\)\)/if (0)/'
 
 	# ---- enter, commit, restore -------------------------------------------
 
