@@ -5,7 +5,7 @@
 # hidden blocks fail once, and for good.  What does the writer get, what does the
 # status say, and is the way back, or on, still there once the disk is?
 
-# shellcheck disable=SC2015,SC2034,SC2154
+# shellcheck disable=SC2015,SC2034,SC2086,SC2119,SC2154
 # shellcheck source=tests/vm/errors.sh
 . /tests/errors.sh
 
@@ -15,7 +15,7 @@ S=2048		# somewhere in what is protected
 
 case="old contents unreadable once"
 begin
-fail read $S+8 0 1 drop
+fail read "$S+8" 0 1 drop
 refused $S
 was_hit "$case"
 shows checkpoint rw 0
@@ -25,7 +25,7 @@ back
 
 case="old contents unreadable for good"
 begin
-fail read $S+8 0 0 drop
+fail read "$S+8" 0 0 drop
 refused $S
 refused $S
 put $((S + 8))
@@ -37,7 +37,7 @@ back
 
 case="two backups fail, the third does not"
 begin
-fail write $BACKUPS 0 2 drop
+fail write "$BACKUPS" 0 2 drop
 put $S
 is "$(failed)" 2 "$case: failed writes"
 shows checkpoint rw 0
@@ -48,7 +48,7 @@ back
 
 case="three backups fail"
 begin
-fail write $BACKUPS 0 3 drop
+fail write "$BACKUPS" 0 3 drop
 refused $S
 is "$(failed)" 3 "$case: failed writes"
 shows checkpoint rw 0
@@ -59,7 +59,7 @@ back
 
 case="a backup fails although it was written"
 begin
-fail write $BACKUPS 0 1 done
+fail write "$BACKUPS" 0 1 'done'
 put $S
 put $((S + 8))
 shows checkpoint rw 0
@@ -68,19 +68,19 @@ back
 
 case="no backup can be written, or read, and so it stays"
 begin
-fail data $BACKUPS 0 0 drop
+fail data "$BACKUPS" 0 0 drop
 refused $S
 was_hit "$case"
 refused $((S + 8)) 16
 shows checkpoint rw 0
 heal
 live
-fail data $BACKUPS 0 0 drop
+fail data "$BACKUPS" 0 0 drop
 dmsetup remove bow
 expect 1 bow check $LOWER >/dev/null
 expect 1 bow restore -q $LOWER >/dev/null
 heal
-bowio verify -x $FREE $LOWER $W/old || die "$case: not rolled back"
+bowio verify -x "$FREE" $LOWER $W/old || die "$case: not rolled back"
 echo "# ok: $case"
 
 # ---- the log ----------------------------------------------------------------------
@@ -117,7 +117,7 @@ page_fails 1 torn
 back
 page_fails 0 torn
 forward
-page_fails 1 done
+page_fails 1 'done'
 forward
 
 for count in 1 0; do

@@ -4,7 +4,7 @@
 # The table of errors in dm-bow.rst: moves of slot 1, the seal and live copies, and
 # a log that fails when there is no space.
 
-# shellcheck disable=SC2015,SC2034,SC2154
+# shellcheck disable=SC2015,SC2034,SC2086,SC2119,SC2154
 # shellcheck source=tests/vm/errors.sh
 . /tests/errors.sh
 
@@ -17,7 +17,7 @@ for what in slot1 live0 live1; do
 	begin
 	put 1024
 	look
-	fail write $BACKUPS 0 2 drop
+	fail write "$BACKUPS" 0 2 drop
 	put "${!what}"
 	is "$(failed)" 2 "$case: failed writes"
 	shows checkpoint rw 0
@@ -29,7 +29,7 @@ for what in slot1 live0 live1; do
 	begin
 	put 1024
 	look
-	fail write $BACKUPS 0 0 drop
+	fail write "$BACKUPS" 0 0 drop
 	refused "${!what}"
 	was_hit "$case"
 	shows checkpoint rw 0
@@ -87,9 +87,9 @@ move_header_fails() { # WHAT HOW
 }
 
 move_header_fails slot1 drop
-move_header_fails slot1 done
+move_header_fails slot1 'done'
 move_header_fails seal drop
-move_header_fails live0 done
+move_header_fails live0 'done'
 move_header_fails live1 drop
 
 # ---- no space ----------------------------------------------------------------------
