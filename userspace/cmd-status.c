@@ -123,6 +123,8 @@ static int add_json(const struct bow_status *st, void *data)
 	json_add_number(obj, "collisions", st->collisions);
 	json_add_number(obj, "groups", st->groups);
 	json_add_number(obj, "flushes", st->flushes);
+	json_add_number(obj, "memory_bytes", st->memory);
+	json_add_number(obj, "memory_peak_bytes", st->memory_peak);
 	json_object_array_add(data, obj);
 	return BOW_OK;
 }

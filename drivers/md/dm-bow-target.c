@@ -153,14 +153,19 @@ static struct bow *bow_new(struct dm_target *ti, struct bow_target *bt)
 }
 
 /* After a resume one more bit a block tells what may be reclaimed. */
+static u64 discarded_bytes(const struct bow *bow)
+{
+	return DIV_ROUND_UP_ULL(bow->dev.cow.geo.nr_blocks, BITS_PER_LONG) *
+	       sizeof(long);
+}
+
 static int alloc_discarded(struct bow *bow)
 {
-	u64 longs = DIV_ROUND_UP_ULL(bow->dev.cow.geo.nr_blocks, BITS_PER_LONG);
 	unsigned long *bits;
 
 	if (bow->discarded)
 		return 0;
-	bits = vzalloc(longs * sizeof(long));
+	bits = vzalloc(discarded_bytes(bow));
 	if (!bits)
 		return -ENOMEM;
 	/*
@@ -430,13 +435,16 @@ static void emit_info(struct bow *bow, char *result, unsigned int maxlen)
 	u64 nr_free = cow_map_nr_free(&cow->map);
 	u64 used = nr_free + stats.copied_blocks;
 	u64 loose = initial > used ? initial - used : 0;
+	u64 bits = READ_ONCE(bow->discarded) ? discarded_bytes(bow) : 0;
 	unsigned int sz = 0;
 
-	DMEMIT("%s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %s %s",
+	DMEMIT("%s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %s %s %llu %llu",
 	       state_names[READ_ONCE(bow->state)], cow->geo.block_sectors,
 	       cow->geo.nr_blocks, nr_free, stats.backup, loose, stats.changed,
 	       stats.log_blocks, stats.copies, stats.collisions, stats.groups,
-	       stats.flushes, on_full_names[READ_ONCE(cow->on_full)], mode_name(cow));
+	       stats.flushes, on_full_names[READ_ONCE(cow->on_full)], mode_name(cow),
+	       cow_dev_memory(&bow->dev) + bits,
+	       cow_dev_memory_peak(&bow->dev) + bits);
 }
 
 static unsigned int count_features(const struct bow_target *bt)

@@ -90,6 +90,32 @@ static bool take_reserve(struct cow_copier *copier, struct copy_op *copy)
 	return true;
 }
 
+/* What an operation takes beyond the reserve. */
+static unsigned long copy_bytes(const struct copy_op *copy)
+{
+	unsigned long vecs = copy->nr_pages > INLINE_VECS ? copy->nr_pages : 0;
+
+	if (copy->reserve)
+		return sizeof(*copy);
+	return sizeof(*copy) + copy->nr_pages * PAGE_SIZE + vecs * sizeof(*copy->vecs);
+}
+
+static void count(struct cow_copier *copier, const struct copy_op *copy, int sign)
+{
+	/* Status looks at them from elsewhere. */
+	WRITE_ONCE(copier->bytes, copier->bytes + sign * (long)copy_bytes(copy));
+	if (copier->bytes > copier->peak)
+		WRITE_ONCE(copier->peak, copier->bytes);
+}
+
+u64 cow_copier_reserve(const struct cow_dev *dev)
+{
+	const struct cow_copier *copier = &dev->copier;
+
+	return copier->reserve_pages * (PAGE_SIZE + sizeof(*copier->reserve)) +
+	       MIN_OPS * sizeof(struct copy_op);
+}
+
 struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr)
 {
 	struct cow_copier *copier = &cow_to_dev(cow)->copier;
@@ -104,6 +130,7 @@ struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr)
 	     take_pages(copy, copy->nr_pages)) ||
 	    take_reserve(copier, copy)) {
 		copier->pages += copy->nr_pages;
+		count(copier, copy, 1);
 		return &copy->op;
 	}
 	mempool_free(copy, &copier->ops);
@@ -116,6 +143,7 @@ void cow_copy_free(struct cow_op *op)
 	struct cow_copier *copier = &cow_to_dev(op->cow)->copier;
 
 	copier->pages -= copy->nr_pages;
+	count(copier, copy, -1);
 	if (copy->reserve) {
 		copier->reserve_used = false;
 	} else {

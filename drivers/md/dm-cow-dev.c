@@ -192,6 +192,27 @@ int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 }
 EXPORT_SYMBOL_GPL(cow_dev_init);
 
+static u64 standing_memory(const struct cow_dev *dev)
+{
+	const struct cow *cow = &dev->cow;
+
+	return sizeof(*dev) + cow_map_memory(&cow->map) + cow_copier_reserve(dev) +
+	       ((u64)cow->geo.block_sectors << 9) + 2 * COW_PAGE_SIZE +
+	       READ_ONCE(cow->nr_freemap) * sizeof(*cow->freemap);
+}
+
+u64 cow_dev_memory(const struct cow_dev *dev)
+{
+	return standing_memory(dev) + READ_ONCE(dev->copier.bytes);
+}
+EXPORT_SYMBOL_GPL(cow_dev_memory);
+
+u64 cow_dev_memory_peak(const struct cow_dev *dev)
+{
+	return standing_memory(dev) + READ_ONCE(dev->copier.peak);
+}
+EXPORT_SYMBOL_GPL(cow_dev_memory_peak);
+
 void cow_dev_exit(struct cow_dev *dev)
 {
 	/*

@@ -35,6 +35,8 @@ struct cow_copier {
 	unsigned int reserve_pages;
 	bool reserve_used;		/* the worker's */
 	unsigned int pages;		/* in flight; the worker's */
+	unsigned long bytes;		/* taken beyond the reserve; the worker's */
+	unsigned long peak;		/* most of those bytes ever */
 	struct workqueue_struct *wq;	/* checksums; may run beside the worker */
 };
 
@@ -88,6 +90,11 @@ int cow_dev_call(struct cow_dev *dev, int (*fn)(struct cow_dev *dev, void *arg),
 /* Wait until nothing is in flight. May sleep; not from the worker. */
 void cow_dev_drain(struct cow_dev *dev);
 
+/* Memory in use, about: all that grows with the device or with what it does. */
+u64 cow_dev_memory(const struct cow_dev *dev);
+/* And the most that copies in flight have ever added to what is in use now. */
+u64 cow_dev_memory_peak(const struct cow_dev *dev);
+
 /*
  * The registry of devices, by their lower device. Between lock and unlock look
  * one up, then take a user's share in it or add one. May sleep.
@@ -104,6 +111,8 @@ int cow_copier_init(struct cow_dev *dev);
 /* Until no work of the copier runs; nothing may be in flight. */
 void cow_copier_flush(struct cow_dev *dev);
 void cow_copier_exit(struct cow_dev *dev);
+/* What is there even when nothing is copied. */
+u64 cow_copier_reserve(const struct cow_dev *dev);
 struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr);
 void cow_copy_free(struct cow_op *op);
 void cow_copy_start(struct cow_op *op);

@@ -83,9 +83,21 @@ static u64 nr_zones(u64 nr_blocks)
 	return ((nr_blocks - 1) >> COW_ZONE_SHIFT) + 1;
 }
 
+static u64 word_bytes(u64 nr_blocks)
+{
+	return ((nr_blocks - 1) / BLOCKS_PER_WORD + 1) * sizeof(long);
+}
+
+u64 cow_map_memory(const struct cow_map *map)
+{
+	return word_bytes(map->nr_blocks) +
+	       nr_zones(map->nr_blocks) * sizeof(*map->zone_free);
+}
+EXPORT_SYMBOL_GPL(cow_map_memory);
+
 int cow_map_init(struct cow_map *map, u64 nr_blocks)
 {
-	u64 bytes = ((nr_blocks - 1) / BLOCKS_PER_WORD + 1) * sizeof(long);
+	u64 bytes = word_bytes(nr_blocks);
 
 	memset(map, 0, sizeof(*map));
 	if (!nr_blocks || bytes != (size_t)bytes)

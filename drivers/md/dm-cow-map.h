@@ -36,6 +36,9 @@ struct cow_map {
 int cow_map_init(struct cow_map *map, u64 nr_blocks);
 void cow_map_exit(struct cow_map *map);
 
+/* What it takes, in bytes. */
+u64 cow_map_memory(const struct cow_map *map);
+
 enum cow_state cow_map_get(const struct cow_map *map, u64 block);
 
 /*

@@ -29,6 +29,7 @@ struct bow_status {
 	u32 block_sectors;
 	u64 total, free, backup, loose, changed, log;
 	u64 copies, collisions, groups, flushes;
+	u64 memory, memory_peak;		/* bytes */
 	char on_full[BOW_WORD];
 	char mode[BOW_WORD];
 };
