@@ -139,6 +139,7 @@ int rescue_find(struct offline *off, bool quiet)
 	size_t i;
 
 	off->scanned = true;
+	scan_warn(&off->scan, off->dev.path);
 	for (i = 0; i < off->scan.nr && !status; i++)
 		status = judge(off, &off->scan.logs[i], quiet);
 	forget(off);

@@ -95,6 +95,8 @@ static int look_at(struct scan *scan, const struct bow_dev *dev, u64 sector,
 			continue;
 		if (decode(page, dev->io.sectors, &head))
 			r = note_page(scan, page, &head, sector + i);
+		else if (sector + i && !scan->bad_pages++)
+			scan->bad_page = sector + i;
 	}
 	return r;
 }
@@ -130,6 +132,17 @@ static u64 skip_hole(const struct bow_dev *dev, u64 sector)
 	return max(sector, ((u64)data >> 9) & ~(u64)(COW_PAGE_SECTORS - 1));
 }
 
+void scan_warn(const struct scan *scan, const char *path)
+{
+	if (scan->bad_sectors)
+		warn_msg("%s: %llu sectors could not be read", path,
+			 (unsigned long long)scan->bad_sectors);
+	if (scan->bad_pages)
+		warn_msg("%s: log pages with a damaged header: %llu, the first one at sector %llu",
+			 path, (unsigned long long)scan->bad_pages,
+			 (unsigned long long)scan->bad_page);
+}
+
 static int read_all(struct scan *scan, struct bow_dev *dev, u64 sector,
 		    struct progress *progress)
 {
@@ -163,9 +176,6 @@ int scan_run(struct scan *scan, struct bow_dev *dev, u64 start, bool quiet)
 	progress_end(&progress);
 	free(scan->buf);
 	scan->buf = NULL;
-	if (scan->bad_sectors)
-		warn_msg("%s: %llu sectors could not be read", dev->path,
-			 (unsigned long long)scan->bad_sectors);
 	return r ? fail(BOW_SYSTEM, "out of memory") : 0;
 }
 

@@ -51,6 +51,8 @@ struct scan {
 	bool too_many;		/* more than SCAN_MAX_LOGS */
 	u64 read_sectors;	/* holes in a file are not read */
 	u64 bad_sectors;	/* could not be read */
+	u64 bad_pages;		/* look like pages, and are damaged */
+	u64 bad_page;		/* the first of them */
 	void *buf;		/* while it runs */
 };
 
@@ -59,6 +61,9 @@ struct scan {
  * Call scan_exit() in either case.
  */
 int scan_run(struct scan *scan, struct bow_dev *dev, u64 start, bool quiet);
+
+/* Tell what a list of logs does not show. */
+void scan_warn(const struct scan *scan, const char *path);
 void scan_exit(struct scan *scan);
 
 #endif

@@ -241,6 +241,15 @@ poke image $((slot1 * 512)) 512
 cp image before
 not_used 16 "slot 1, copied elsewhere" 'slot 1 is not there' --force-incomplete
 
+# Its header is damaged: that is not nothing.
+lose seed=2 last=1
+poke image $((slot1 * 512 + 100)) 4
+cp image before
+exits 16 "damaged slot 1" "$BOW" restore --scan --force-incomplete image
+says err "damaged header: 1, the first one at sector $slot1" \
+	"damaged slot 1: it is told"
+is_untouched "damaged slot 1"
+
 # Two that pass for it: somebody plays tricks.
 lose seed=2 last=1
 dd if=image of=image bs=512 count=8 skip="$slot1" seek=$((slot1 - 8)) conv=notrunc status=none
