@@ -154,12 +154,15 @@ replay-mutations: | deps
 
 .PHONY: replay replay-long replay-mutations
 
-# On our own kernels, see scripts/debug-kernel.
+# On our own kernels, see scripts/debug-kernel.  Not those tests that boot dozens of
+# times: that is about the disk, not about the kernel.
+DEBUG_TESTS := 000 1 20 22 23 24 25 26 27 28 34
 check-debug: | deps
 	$(Q)$(MAKE) tool
 	$(Q)$(MAKE) modules KVER=debug
 	$(Q)rm -rf $(B)/coverage && mkdir -p $(B)/coverage/raw
-	$(Q)VM_COVERAGE=$(B)/coverage/raw scripts/check --vm debug --jobs '$(J)' $(TESTS)
+	$(Q)VM_COVERAGE=$(B)/coverage/raw scripts/check --vm debug --jobs '$(J)' \
+		$(or $(TESTS),$(DEBUG_TESTS))
 	$(Q)scripts/coverage -l $(if $(TESTS),0,90) -f $(if $(TESTS),0,100) debug
 
 RACES := 100 110 230 240
