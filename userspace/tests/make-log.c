@@ -27,6 +27,7 @@
 enum use {
 	ORIGINAL, FREE, LOOSE, CHANGED,
 	BACKUP, PAGE, SEAL, SLOT1, LIVE,	/* ours */
+	RESERVED,			/* ours until the free map is written */
 	LEFT,					/* of a log before, not written since */
 };
 
@@ -247,11 +248,16 @@ static void hide_all(void)
 static void keep_reserve(void)
 {
 	struct cow_record record = { .kind = COW_RECORD_RESERVE };
-	u64 block = take(2, FREE);
+	u64 block = take(2, RESERVED);
 
 	record.source = sector_of(block);
 	record.dest = block ? sector_of(2) : 0;
 	cow_log_add(&clog, &record);
+}
+
+static bool listed(u64 block)
+{
+	return used[block] == FREE || used[block] == RESERVED;
 }
 
 static void list_free(void)
@@ -261,9 +267,9 @@ static void list_free(void)
 	for (block = 1; block < geo.nr_blocks; block++) {
 		struct cow_record record = { .kind = COW_RECORD_FREE };
 
-		if (used[block] != FREE)
+		if (!listed(block))
 			continue;
-		for (start = block; block < geo.nr_blocks && used[block] == FREE; block++)
+		for (start = block; block < geo.nr_blocks && listed(block); block++)
 			;
 		record.source = sector_of(start);
 		record.dest = cow_run_sectors(&geo, start, block - start);
@@ -292,6 +298,9 @@ static void enter(void)
 	clog.head.seal = sector_of(take(1, SEAL));
 	keep_reserve();
 	list_free();
+	for (i = 0; i < geo.nr_blocks; i++)
+		if (used[i] == RESERVED)
+			used[i] = FREE;
 	if (cow_log_write_first(&clog, &geo, &io, block0, &named) || !named)
 		die("first version");
 	for (i = 1; i < clog.head.hidden_count; i++)
