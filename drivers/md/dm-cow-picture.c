@@ -355,19 +355,22 @@ static bool is_hidden(const struct cow_picture *pic, u64 sector)
 
 /* The last group of the tail may have been cut: its backups prove nothing. */
 static enum cow_log_error judge(struct cow_picture *pic,
-				const struct cow_record *record,
+				const struct cow_record *record, bool in_tail,
 				bool *acted_upon)
 {
 	enum cow_log_error error, unreadable;
 	bool source_intact = false;
 
-	/* The disk may be bad there: then its void is not on the disk yet. */
 	*acted_upon = false;
 	unreadable = data_matches(pic, record->dest, record->sectors, record->crc,
 				  true, acted_upon);
 	if (*acted_upon)
 		return COW_LOG_OK;
-	if (unreadable && is_hidden(pic, record->source))
+	/*
+	 * The disk may be bad there; then the void, which is to come, is not on
+	 * the disk yet. In an older page there is nothing left to come.
+	 */
+	if (unreadable && (!in_tail || is_hidden(pic, record->source)))
 		return unreadable;
 	error = data_matches(pic, record->source, record->sectors, record->crc,
 			     false, &source_intact);
@@ -375,6 +378,7 @@ static enum cow_log_error judge(struct cow_picture *pic,
 		return error;
 	if (!source_intact)
 		return unreadable ? unreadable : COW_LOG_BAD_DATA;
+	pic->unreadable |= !!unreadable;
 	return COW_LOG_OK;
 }
 
@@ -440,7 +444,7 @@ static enum cow_log_error read_backup(struct cow_picture *pic,
 		return COW_LOG_OK;
 	}
 	if (in_tail || depth == COW_CHECK_ALL)
-		error = judge(pic, record, &acted_upon);
+		error = judge(pic, record, in_tail, &acted_upon);
 	if (error)
 		return error;
 	show(pic, head, record, index, acted_upon ? "valid" : "void");
@@ -858,6 +862,9 @@ enum cow_log_error cow_picture_read(struct cow_picture *pic,
 		error = walk(pic, depth);
 	if (!error)
 		error = check_whole(pic);
+	/* It may have been a good one, restored already: what fails is the disk. */
+	if (error && pic->unreadable)
+		error = COW_LOG_IO;
 	return complain(pic, error);
 }
 EXPORT_SYMBOL_GPL(cow_picture_read);

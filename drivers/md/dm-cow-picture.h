@@ -42,6 +42,7 @@ struct cow_picture {
 	bool has_tail;			/* the newest page is good: enough to commit */
 	bool dropped_tail;		/* the newest version was of a cut group */
 	u64 nr_pages;
+	bool unreadable;		/* a backup taken for void, its source is whole */
 	u64 nr_backups;			/* records, valid ones */
 	u64 backup_sectors;
 	u64 nr_void_records;
