@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# shellcheck disable=SC2015,SC2034,SC2120
+# shellcheck disable=SC2015,SC2034,SC2086,SC2120,SC2154
 #
 # For the tests of I/O errors (32x): sourced in the guest.  The device under bow is
 # a dm device whose I/O fails when it is told to, see kmod/dm-fault.c.
