@@ -531,6 +531,11 @@ static void dropped_data(void **data)
 	(void)data;
 	cut_group();
 	expect(COW_LOG_OK);
+	/* Free space is full of pages of earlier checkpoints. */
+	disk.head.uuid[5] ^= 1;
+	logdisk_write(&disk, 300);
+	disk.head.uuid[5] ^= 1;
+	expect(COW_LOG_OK);
 	logdisk_fill(&disk, 10, 1, 0);
 	expect(COW_LOG_DROPPED_DATA);
 }
