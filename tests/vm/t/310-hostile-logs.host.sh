@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# timeout: 600
+# timeout: 1700
 #
 # The kernel refuses the damaged logs of tests/images for the reasons that the
 # tool gives, and writes nothing; it takes the good ones, and a restore is the
@@ -12,7 +12,15 @@
 mkdir "$WORK/images"
 for d in "$TOP"/tests/images/*/; do
 	name=$(basename "$d")
-	"$TOP/tests/images/build" "$d/image" "$WORK/images/$name"
-	cp "$d/resume" "$WORK/images/$name.resume"
+	image=$WORK/images/$name
+	"$TOP/tests/images/build" "$d/image" "$image"
+	bs=$("$TOP/build/bow" check --json "$image" 2>/dev/null | jq '.log.block_bytes // 4096') || :
+	echo "$name $(($(stat -c %s "$image") / 512)) $bs $(cat "$d/resume")" >>"$WORK/images/list"
+	if [ "$(cat "$d/resume")" = resumed ]; then
+		cp "$image" "$image.restored"
+		"$TOP/build/bow" restore --quiet "$image.restored" 2>/dev/null ||
+			[ $? = 1 ] || rm "$image.restored"
+	fi
 done
-guest 0 --add "$WORK/images:/images" --new-disk 16M -t 500 '. /tests/hostile.sh'
+[ "$(wc -l <"$WORK/images/list")" -ge 60 ] || die "where are the images?"
+guest 0 --add "$WORK/images:/images" --new-disk 16M -t 1500 '. /tests/hostile.sh'
