@@ -8,6 +8,7 @@
 struct mop {
 	struct cow_op op;
 	u8 *buf;
+	const struct cow_group *group;	/* that it was begun for */
 };
 
 static struct sim *to_sim(struct cow *cow)
@@ -74,6 +75,7 @@ static void op_free(struct cow_op *op)
 	for (i = 0; i < sim->nr_tasks; i++)
 		if (sim->tasks[i].op == op)
 			fail("an operation is freed while it is in flight");
+	stats.handed_over += mop->group && op->group != mop->group;
 	sim->ops_out--;
 	free(mop->buf);
 	free(mop);
@@ -151,6 +153,7 @@ static void op_start(struct cow_op *op)
 			     (unsigned long long)i);
 	note_roles(sim, op);
 	count_copy(sim, op);
+	container_of(op, struct mop, op)->group = op->group;
 	machine_add_task(sim, TASK_READ)->op = op;
 }
 
@@ -427,7 +430,7 @@ static void check_map(struct sim *sim)
 
 void machine_step(struct sim *sim)
 {
-	if (sim->ops_left && (!sim->nr_tasks || chance(&sim->rng, 35)))
+	if (sim->ops_left && (!sim->nr_tasks || chance(&sim->rng, sim->write_percent)))
 		user_write(sim, true);
 	else if (sim->nr_tasks)
 		run_task(sim, rnd(&sim->rng, sim->nr_tasks));

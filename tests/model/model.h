@@ -299,6 +299,7 @@ struct sim {
 	u32 nr_writers;
 	u32 nr_user_writes;	/* so far */
 	u32 max_writers;
+	u32 write_percent;	/* of the steps, while there is something else to do */
 	bool held[COW_MAX_HIDDEN];
 	bool lost[COW_MAX_HIDDEN];	/* nobody knows which live copy counts */
 	u64 last_slot1, last_seal, last_sequence, last_moves;
@@ -391,7 +392,7 @@ struct stats {
 	    finish_errors, busy_refused, writes, writes_unaligned,
 	    writes_part, writes_long, writes_hidden, writes_short_block, reads,
 	    reads_hidden, discards, copies, copies_run, copies_behind,
-	    copies_short, collisions, moves_backup, moves_page, moves_run,
+	    copies_short, handed_over, collisions, moves_backup, moves_page, moves_run,
 	    moves_part, moves_slot1, moves_seal, moves_live, rollovers,
 	    no_space, held, errors[ERROR_KINDS], log_failures, voids,
 	    pending_voids, dropped_tails, slot1_found;

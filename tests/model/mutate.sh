@@ -16,7 +16,7 @@
 set -u
 cd "$(dirname "$0")" || exit 2
 top=$(cd ../.. && pwd)
-states=${STATES:-400000}
+states=${STATES:-1000000}
 seed=${SEED:-1}
 
 # name, files (below drivers/md or with a slash below the top), perl program for

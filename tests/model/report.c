@@ -31,7 +31,7 @@ static const struct kind kinds[] = {
 	KIND(reads), KIND(reads_hidden), KIND(discards), KIND(no_space),
 	KIND(held),
 	TITLE("copies", copies), KIND(copies_run), KIND(copies_behind),
-	KIND(copies_short), KIND(collisions),
+	KIND(copies_short), KIND(handed_over), KIND(collisions),
 	TITLE("moves", moves_backup), KIND(moves_page), KIND(moves_run),
 	KIND(moves_part), KIND(moves_slot1), KIND(moves_seal), KIND(moves_live),
 	TITLE("log", rollovers), KIND(voids), KIND(pending_voids),
@@ -70,6 +70,13 @@ static void print_json(u64 seed)
 	puts("}");
 }
 
+/* Some things take a small page and a long time. */
+static bool out_of_reach(const struct kind *kind)
+{
+	return kind->count == &stats.handed_over &&
+	       (COW_PAGE_RECORDS > 100 || stats.crash_states < 1000000);
+}
+
 int report(u64 seed, bool json, bool complete)
 {
 	int missing = 0;
@@ -80,7 +87,7 @@ int report(u64 seed, bool json, bool complete)
 	else
 		print_text();
 	for (i = 0; complete && i < ARRAY_SIZE(kinds); i++)
-		if (!*kinds[i].count) {
+		if (!*kinds[i].count && !out_of_reach(&kinds[i])) {
 			fprintf(stderr, "FAILED: never reached: %s\n", kinds[i].name);
 			missing = 1;
 		}

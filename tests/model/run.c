@@ -4,6 +4,22 @@
  */
 #include "model.h"
 
+/* The log fails, or so many backups that voids fill pages, while much goes on. */
+static void choose_busy(struct sim *sim)
+{
+	struct rng *rng = &sim->rng;
+
+	sim->disk.errors = 20 + rnd(rng, 60);
+	sim->disk.error_kinds = ERROR_PAGE | ERROR_FLUSH;
+	if (chance(rng, 50)) {
+		sim->disk.errors = 200 + rnd(rng, 400);
+		sim->disk.error_kinds = ERROR_BACKUP;
+	}
+	sim->max_writers = 16;
+	sim->max_ops = 16;
+	sim->write_percent = 70;
+}
+
 static void choose_shape(struct sim *sim)
 {
 	struct rng *rng = &sim->rng;
@@ -32,13 +48,9 @@ static void choose_shape(struct sim *sim)
 	}
 	sim->max_writers = 1 + rnd(rng, 12);
 	sim->max_ops = 1 + rnd(rng, 6);
-	/* The log fails while much is going on. */
-	if (sim->disk.errors && chance(rng, 25)) {
-		sim->disk.errors = 20 + rnd(rng, 60);
-		sim->disk.error_kinds = ERROR_PAGE | ERROR_FLUSH;
-		sim->max_writers = 12;
-		sim->max_ops = 6;
-	}
+	sim->write_percent = 35;
+	if (sim->disk.errors && chance(rng, 40))
+		choose_busy(sim);
 	sim->judge_percent = chance(rng, 5) ? 100 : 1 + rnd(rng, 6);
 	sim->samples = sim->judge_percent == 100 ? 8 : 2 + rnd(rng, 4);
 }
@@ -395,11 +407,13 @@ static void reclaim(struct sim *sim)
 static void clean_stop(struct sim *sim)
 {
 	sim->ops_left = 0;
-	machine_drain(sim);
-	if (sim->disk.dead)
-		return;
 	sim->suspended = true;
+	sim->cow.holding = false;
+	sim->cow.hold_error = -EIO;
 	cow_release_held(&sim->cow, -EIO);
+	machine_drain(sim);
+	sim->cow.holding = true;
+	sim->cow.hold_error = 0;
 	sim->suspended = false;
 }
 
