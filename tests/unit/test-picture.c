@@ -200,6 +200,36 @@ static void void_by_content(void **data)
 	assert_false(in(&pic.ours, 100));
 }
 
+/* The disk is bad there, and power failed before the void was recorded. */
+static void unreadable_backup(void **data)
+{
+	(void)data;
+	logdisk_backup(&disk, 10, 100, 1, 10);
+	logdisk_finish(&disk);
+	disk.fail_read = 100 * BS;
+	read_all(COW_CHECK_ALL);
+	assert_int_equal(pic.nr_voids, 1);
+	assert_int_equal(place[10], NOWHERE);
+	/* Now somebody relied on it: the original is gone. */
+	logdisk_fill(&disk, 10, 1, 0);
+	cow_picture_exit(&pic);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_ALL), COW_LOG_IO);
+}
+
+/* A hidden block is not restored from itself: the backup will be needed. */
+static void unreadable_backup_of_hidden(void **data)
+{
+	(void)data;
+	disk.head.hidden[1].source = 16 * BS;
+	disk.head.hidden[1].live = 220 * BS;
+	disk.head.hidden_count = 2;
+	logdisk_backup(&disk, 16, 221, 1, 16);
+	logdisk_finish(&disk);
+	/* Not blanked yet: the original is still there. */
+	disk.fail_read = 221 * BS;
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_ALL), COW_LOG_IO);
+}
+
 static void dropped_tail(void **data)
 {
 	(void)data;
@@ -270,7 +300,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(plain), TEST(part_of_a_run_moved), TEST(move_across_runs),
 		TEST(many_moves_over_pages), TEST(sealed_page_moved), TEST(voids),
-		TEST(one_void_serves_once), TEST(void_by_content), TEST(dropped_tail),
+		TEST(one_void_serves_once), TEST(void_by_content), TEST(unreadable_backup),
+		TEST(unreadable_backup_of_hidden), TEST(dropped_tail),
 		TEST(torn_slot0), TEST(slot1_by_block0_only), TEST(short_last_block),
 	};
 
