@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# shellcheck disable=SC2015,SC2034,SC2086,SC2120,SC2154
+# shellcheck disable=SC2015,SC2034,SC2086,SC2120
 #
 # For the tests of I/O errors (32x): sourced in the guest.  The device under bow is
 # a dm device whose I/O fails when it is told to, see kmod/dm-fault.c.
@@ -9,6 +9,7 @@
 . /tests/block.sh
 
 modprobe dm-fault
+case=				# what is being tried, for messages
 LOWER=/dev/mapper/lower
 SECTORS=12288			# of the device: 6 MiB, 1536 blocks
 FREE=8192+2048			# 256 blocks, in the middle of it
