@@ -278,7 +278,7 @@ static bool finish_step(struct finish *f)
 	error = read_log(f->disk, &pic, COW_CHECK_ALL);
 	if (error == COW_LOG_NO_MAGIC) {
 		gone = true;
-	} else if (error != COW_LOG_IO || !had_error(f)) {
+	} else if (!error || !had_error(f)) {	/* an error may hide anything */
 		if (error)
 			refused(&pic, f->plan->commit ? "commit was cut" :
 							"restore was cut");

@@ -237,8 +237,10 @@ static void commit_run(struct cow *cow, struct cow_exclusive *self)
 
 	(void)self;
 	sim->commit_queued = false;
-	if (sim->disk.dead)
+	if (sim->disk.dead) {	/* or who ran out of space would ask for ever */
+		cow->failed = true;
 		return;
+	}
 	TRACE("live commit");
 	for (i = 0; i < cow->log.head.hidden_count; i++) {
 		user_drain_hidden(sim, i);

@@ -192,14 +192,14 @@ static enum outcome resume_picture(struct sim *sim, struct cow_picture *pic)
 
 	if (error && sim->disk.dead)
 		return AGAIN;
-	if (error == COW_LOG_IO && sim->errors_seen)
-		return AGAIN;
 	if (error == COW_LOG_NO_MAGIC) {
 		if (sim->phase == PHASE_ACTIVE)
 			fail("resume: the log is gone");
 		sim->phase = PHASE_PLAIN;
 		return GONE;
 	}
+	if (error && sim->errors_seen)
+		return AGAIN;
 	if (error)
 		fail("resume: %s (page %llu, record %d)", cow_log_strerror(error),
 		     (unsigned long long)pic->complaint.sequence,
