@@ -71,7 +71,7 @@ not dmsetup message bow 0 reclaim
 dmsetup resume bow
 is "$(dmsetup status bow)" "$before" "status after a reload"
 copies=$(field copies)
-bowio write -q -n 50 -s 4096 -r 90000+400 -g 900000 $D $W/new >/dev/null
+bowio write -q -n 50 -s 4096 -r 40000+400 -g 900000 $D $W/new >/dev/null
 is "$(field copies)" "$copies" "copies, after writes to free blocks"
 ok "a reload keeps the free map"
 
