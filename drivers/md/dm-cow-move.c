@@ -91,10 +91,17 @@ static int try_move(struct cow *cow, u64 block)
 
 	if (!r || (!to && !cow->failed))
 		return r;
-	if (r != UNREADABLE)	/* the disk is bad there, or may name it: keep out */
-		return -EIO;
-	cow_map_set(&cow->map, to, 1, COW_FREE);
-	return r;
+	if (r == UNREADABLE) {
+		cow_map_set(&cow->map, to, 1, COW_FREE);
+		return r;
+	}
+	/*
+	 * Bad there, so not to be tried again; and what it holds is not durable, so
+	 * it must not become the source of a copy either. A failed log may name it.
+	 */
+	if (!cow->failed)
+		cow_map_set(&cow->map, to, 1, COW_LOOSE);
+	return -EIO;
 }
 
 int cow_move_place(struct cow *cow, u64 block)

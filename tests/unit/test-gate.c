@@ -153,6 +153,26 @@ static void full_below_is_not_full_here(void **data)
 	assert_int_equal(released_with, -EIO);
 }
 
+/* Where a move has failed, nothing is kept: not tried again, and never a source. */
+static void failed_places_are_loose(void **data)
+{
+	struct cow_waiter waiter = { .first = SLOT1, .last = SLOT1 };
+	u64 loose = 0, block;
+
+	(void)data;
+	disk.flush_error = -EIO;
+	cow_write_arrived(&cow, &waiter);
+	cow_turn(&cow);
+	assert_int_equal(released, 1);
+	assert_int_equal(released_with, -EIO);
+	assert_false(cow.failed);
+	for (block = 200; block < 240; block++) {
+		assert_int_not_equal(cow_map_get(&cow.map, block), COW_PROTECTED);
+		loose += cow_map_get(&cow.map, block) == COW_LOOSE;
+	}
+	assert_int_equal(loose, COW_BACKUP_TRIES);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -160,6 +180,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(voids_alone_are_a_group), TEST(held_writes_end_with_the_log),
 		TEST(full_below_is_not_full_here),
+		TEST(failed_places_are_loose),
 	};
 
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
