@@ -117,12 +117,12 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 	op = cow->env->op_alloc(cow, nr);
 	if (!op)
 		return -EAGAIN;
+	op->cow = cow;
 	nr = cow_alloc_run(&cow->alloc, &cow->map, nr, &dest);
 	if (!nr) {
 		cow->env->op_free(op);
 		return -ENOSPC;
 	}
-	op->cow = cow;
 	op->group = group;
 	op->source = block;
 	op->dest = dest;
