@@ -193,6 +193,8 @@ static void close_group(struct cow *cow)
 		cow->voids_first = false;
 		return;
 	}
+	if (cow->unlogged)
+		return;
 	if (!anything_to_record(cow, group)) {
 		group->stage = COW_FLUSHING;
 		group->flushed = true;
@@ -249,7 +251,10 @@ static void op_done(struct cow *cow, struct cow_group *group, struct cow_op *op)
 {
 	if (group->error)
 		return;	/* the record may or may not be there: leave all as it is */
-	if (op->read_error) {
+	if (cow->apart && (op->read_error || op->write_error)) {
+		/* What was to be kept is lost; those who wait need not know. */
+		cow->env->abandon(cow, -EIO);
+	} else if (op->read_error) {
 		cow_map_set(&cow->map, op->dest, op->nr, COW_FREE);
 		fail_op_waiters(cow, group, op);
 	} else if (op->write_error) {
@@ -346,13 +351,37 @@ static void flush_group(struct cow *cow)
 	struct cow_group *group = cow->inflight;
 
 	group->stage = COW_FLUSHING;
-	if (group->error) {
+	if (group->error || cow->unlogged) {
 		group->flushed = true;
 		return;
 	}
 	/* Backups and pages before the writes that wait for them. */
 	cow->stats.flushes++;
 	cow->env->flush(cow);
+}
+
+/*
+ * Who looks for old contents finds the copies from now on; who looked before may
+ * still read the sources, which are not to be written to until that has ended.
+ */
+static void drain_group(struct cow *cow)
+{
+	struct cow_group *group = cow->inflight;
+	struct cow_op *op;
+
+	group->stage = COW_DRAINING;
+	if (!cow->apart || group->error)
+		return;
+	list_for_each_entry(op, &group->ops, node)
+		if (!op->read_error && !op->write_error && cow->env->keep(cow, op))
+			cow->env->abandon(cow, -ENOMEM);
+	cow->readers_now ^= 1;
+}
+
+/* One group at a time drains, so those of before have an index of their own. */
+static bool drained(const struct cow *cow)
+{
+	return !atomic_read(&cow->readers[cow->readers_now ^ 1]);
 }
 
 bool cow_commit_turn(struct cow *cow)
@@ -371,6 +400,10 @@ bool cow_commit_turn(struct cow *cow)
 		return true;
 	}
 	if (group->stage == COW_FLUSHING && group->flushed) {
+		drain_group(cow);
+		return true;
+	}
+	if (group->stage == COW_DRAINING && drained(cow)) {
 		finish_group(cow);
 		return true;
 	}

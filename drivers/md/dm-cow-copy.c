@@ -190,8 +190,8 @@ void cow_copier_exit(struct cow_dev *dev)
 
 /* ---- I/O ---------------------------------------------------------------- */
 
-static void copy_bio(struct copy_op *copy, blk_opf_t opf, u64 block,
-		     bio_end_io_t *end_io)
+static void copy_bio(struct copy_op *copy, struct block_device *bdev,
+		     blk_opf_t opf, u64 block, bio_end_io_t *end_io)
 {
 	struct cow *cow = copy->op.cow;
 	size_t left = (size_t)copy->op.sectors << 9;
@@ -202,7 +202,7 @@ static void copy_bio(struct copy_op *copy, blk_opf_t opf, u64 block,
 		copy->vecs[i].bv_len = min_t(size_t, left, PAGE_SIZE);
 		left -= copy->vecs[i].bv_len;
 	}
-	bio_init(&copy->bio, cow_to_dev(cow)->bdev, copy->vecs, i, opf);
+	bio_init(&copy->bio, bdev, copy->vecs, i, opf);
 	copy->bio.bi_vcnt = i;
 	copy->bio.bi_iter.bi_size = copy->op.sectors << 9;
 	copy->bio.bi_iter.bi_sector = cow_block_to_sector(&cow->geo, block);
@@ -247,9 +247,10 @@ static void read_work(struct work_struct *work)
 	copy->read_error = error;
 	bio_uninit(&copy->bio);
 	if (!error) {
-		copy->crc = checksum(copy);
-		copy_bio(copy, REQ_OP_WRITE | REQ_SYNC | REQ_IDLE, copy->op.dest,
-			 write_end_io);
+		if (!copy->op.cow->unlogged)
+			copy->crc = checksum(copy);
+		copy_bio(copy, dev->dest_bdev, REQ_OP_WRITE | REQ_SYNC | REQ_IDLE,
+			 copy->op.dest, write_end_io);
 	}
 	/* On this list before it can be on the other one; then not ours any more. */
 	llist_add(&copy->read_done, &dev->read_done);
@@ -270,7 +271,7 @@ void cow_copy_start(struct cow_op *op)
 	struct copy_op *copy = container_of(op, struct copy_op, op);
 
 	INIT_WORK(&copy->work, read_work);
-	copy_bio(copy, REQ_OP_READ, op->source, read_end_io);
+	copy_bio(copy, cow_to_dev(op->cow)->bdev, REQ_OP_READ, op->source, read_end_io);
 	submit_bio_noacct(&copy->bio);
 }
 

@@ -72,6 +72,8 @@ static void cow_dev_work(struct work_struct *work)
 	blk_start_plug(&plug);
 	cow_copy_collect(dev);
 	cow_bio_collect(dev);
+	if (dev->ops->work)
+		dev->ops->work(dev);
 	take_writes(dev);
 	take_calls(dev);
 	cow_turn(&dev->cow);
@@ -148,6 +150,21 @@ static void dev_event(struct cow *cow, enum cow_event event)
 	cow_to_dev(cow)->ops->event(cow_to_dev(cow), event);
 }
 
+static u64 dev_take(struct cow *cow, u64 want, u64 *dest)
+{
+	return cow_to_dev(cow)->ops->take(cow_to_dev(cow), want, dest);
+}
+
+static int dev_keep(struct cow *cow, const struct cow_op *op)
+{
+	return cow_to_dev(cow)->ops->keep(cow_to_dev(cow), op);
+}
+
+static void dev_abandon(struct cow *cow, int error)
+{
+	cow_to_dev(cow)->ops->abandon(cow_to_dev(cow), error);
+}
+
 static const struct cow_env_ops dev_env_ops = {
 	.op_alloc = cow_copy_alloc,
 	.op_free = cow_copy_free,
@@ -159,6 +176,9 @@ static const struct cow_env_ops dev_env_ops = {
 	.hide_release = dev_hide_release,
 	.give_up = dev_give_up,
 	.event = dev_event,
+	.take = dev_take,
+	.keep = dev_keep,
+	.abandon = dev_abandon,
 };
 
 int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
@@ -167,6 +187,7 @@ int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 	int r;
 
 	dev->bdev = bdev;
+	dev->dest_bdev = bdev;
 	dev->ops = ops;
 	INIT_LIST_HEAD(&dev->list);
 	INIT_LIST_HEAD(&dev->arrived);

@@ -25,6 +25,12 @@ struct cow_dev_ops {
 	void (*hide_release)(struct cow_dev *dev, u32 index);
 	void (*give_up)(struct cow_dev *dev);
 	void (*event)(struct cow_dev *dev, enum cow_event event);
+	/* With a store apart only, see struct cow_env_ops. */
+	u64 (*take)(struct cow_dev *dev, u64 want, u64 *dest);
+	int (*keep)(struct cow_dev *dev, const struct cow_op *op);
+	void (*abandon)(struct cow_dev *dev, int error);
+	/* What else the worker is to do, before it looks at writes; or NULL. */
+	void (*work)(struct cow_dev *dev);
 	void (*destroy)(struct cow_dev *dev);
 };
 
@@ -45,6 +51,7 @@ struct cow_dev {
 	unsigned int users;		/* ...and this */
 	struct mapped_device *md;	/* whose tables may share it */
 	struct block_device *bdev;
+	struct block_device *dest_bdev;	/* where copies go; the worker's */
 	const struct cow_dev_ops *ops;
 
 	struct cow cow;			/* the worker's, see dm-cow.h */
@@ -72,7 +79,7 @@ struct cow_dev {
 	int flush_error;
 };
 
-/* Make a device ready for work; @dev is zeroed. May sleep. */
+/* Make a device ready for work; @dev is zeroed. As cow_init(). May sleep. */
 int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 		 u32 block_sectors, const struct cow_dev_ops *ops);
 void cow_dev_exit(struct cow_dev *dev);

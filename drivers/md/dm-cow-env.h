@@ -39,6 +39,18 @@ static inline void cow_free(void *p)
 	kvfree(p);
 }
 
+/* Small ones, where nothing may wait: zeroed, or NULL. */
+static inline void *cow_alloc_nowait(size_t size)
+{
+	return kzalloc(size, GFP_NOWAIT | __GFP_NOWARN);
+}
+
+/* As much of an effort as needs no I/O. */
+static inline void *cow_alloc_noretry(size_t size)
+{
+	return kzalloc(size, GFP_NOIO | __GFP_NORETRY | __GFP_NOWARN);
+}
+
 /* Anything that the author of a log cannot know. */
 static inline u32 cow_random_u32(void)
 {

@@ -47,11 +47,11 @@ struct cow_busy *cow_busy_find(struct cow *cow, u64 block, u64 end)
 
 /* Cut a run where its zone ends, so that each part is in one bucket. */
 static void op_set_busy(struct cow_op *op, struct cow_busy parts[2], u64 start,
-			bool is_source)
+			u64 len, bool is_source)
 {
 	u64 zone_end = ((start >> COW_RUN_SHIFT) + 1) << COW_RUN_SHIFT;
-	u64 first = min_t(u64, op->nr, zone_end - start);
-	u64 nr[2] = { first, op->nr - first };
+	u64 first = min_t(u64, len, zone_end - start);
+	u64 nr[2] = { first, len - first };
 	int i;
 
 	for (i = 0; i < 2; i++) {
@@ -73,6 +73,8 @@ static u32 room_left(struct cow *cow)
 {
 	u32 room, used = cow->gathering->nr_ops + cow->nr_voids;
 
+	if (cow->unlogged)
+		return 1;
 	/* A full tail without a place to seal it needs one now. */
 	if (!cow_log_room(&cow->log))
 		cow->log.head.seal = cow_block_to_sector(&cow->geo,
@@ -88,10 +90,27 @@ static bool log_is_full(const struct cow *cow)
 
 static void check_low_water(struct cow *cow)
 {
-	if (cow->low || cow_map_nr_free(&cow->map) >= READ_ONCE(cow->low_water))
+	if (cow->apart || cow->low || cow_map_nr_free(&cow->map) >= READ_ONCE(cow->low_water))
 		return;
 	cow->low = true;
 	cow->env->event(cow, COW_EVENT_LOW_WATER);
+}
+
+/* How much of @nr blocks is there space for? At least for what is needed. */
+static u64 space_for(const struct cow *cow, u64 nr)
+{
+	u64 free;
+
+	if (cow->apart)
+		return nr;
+	free = cow_map_nr_free(&cow->map);
+	return free > COW_RESERVE_BLOCKS ? min(nr, free - COW_RESERVE_BLOCKS) : 0;
+}
+
+static u64 take_run(struct cow *cow, u64 nr, u64 *dest)
+{
+	return cow->apart ? cow->env->take(cow, nr, dest) :
+			    cow_alloc_run(&cow->alloc, &cow->map, nr, dest);
 }
 
 /*
@@ -102,7 +121,7 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 {
 	struct cow_group *group = cow->gathering;
 	struct cow_op *op;
-	u64 dest, free;
+	u64 dest;
 
 	if (!room_left(cow)) {
 		if (log_is_full(cow))
@@ -110,15 +129,14 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 		cow->voids_first = !group->nr_ops;
 		return -EAGAIN;
 	}
-	free = cow_map_nr_free(&cow->map);
-	if (free <= COW_RESERVE_BLOCKS)
+	nr = space_for(cow, nr);
+	if (!nr)
 		return -ENOSPC;
-	nr = min(nr, free - COW_RESERVE_BLOCKS);
 	op = cow->env->op_alloc(cow, nr);
 	if (!op)
 		return -EAGAIN;
 	op->cow = cow;
-	nr = cow_alloc_run(&cow->alloc, &cow->map, nr, &dest);
+	nr = take_run(cow, nr, &dest);
 	if (!nr) {
 		cow->env->op_free(op);
 		return -ENOSPC;
@@ -131,8 +149,8 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 	op->read_error = 0;
 	op->write_error = 0;
 	op->writing = true;
-	op_set_busy(op, op->source_busy, block, true);
-	op_set_busy(op, op->dest_busy, dest, false);
+	op_set_busy(op, op->source_busy, block, nr, true);
+	op_set_busy(op, op->dest_busy, dest, cow->apart ? 0 : nr, false);
 	list_add_tail(&op->node, &group->ops);
 	group->nr_ops++;
 	group->reading++;
@@ -159,6 +177,11 @@ static void no_space(struct cow *cow, struct cow_waiter *waiter)
 {
 	enum cow_on_full on_full = READ_ONCE(cow->on_full);
 
+	if (cow->apart) {
+		list_add(&waiter->node, &cow->deferred);
+		cow->env->abandon(cow, -ENOSPC);
+		return;
+	}
 	if (!cow->full)
 		cow->env->event(cow, COW_EVENT_FULL);
 	cow->full = true;
@@ -261,11 +284,18 @@ static int look_at_write(struct cow *cow, struct cow_waiter *waiter,
 	}
 }
 
-/* After a commit there is nothing to wait for, but what is live must be known. */
+/*
+ * After a commit there is nothing to wait for, but what is live must be known.
+ * With a store apart there may not even be a map any more.
+ */
 static void pass_write(struct cow *cow, struct cow_waiter *waiter)
 {
 	u64 nr = waiter->last + 1 - waiter->first;
 
+	if (cow->apart) {
+		cow->env->release(cow, waiter, 0);
+		return;
+	}
 	cow_map_replace(&cow->map, waiter->first, nr, COW_FREE, COW_LOOSE);
 	cow_map_replace(&cow->map, waiter->first, nr, COW_PROTECTED, COW_LOOSE);
 	cow->env->release(cow, waiter, 0);

@@ -4,20 +4,69 @@
  */
 #include "dm-cow-ranges.h"
 
-static struct cow_range *range_new(unsigned int levels)
+static size_t range_bytes(unsigned int levels)
 {
-	return cow_zalloc(sizeof(struct cow_range) +
-			  levels * sizeof(struct cow_range *));
+	return sizeof(struct cow_range) + levels * sizeof(struct cow_range *);
 }
+
+/* One of a single level will always do: searches take longer, that is all. */
+static struct cow_range *take_spare(struct cow_range_pool *pool,
+				    unsigned int *levels)
+{
+	struct cow_range *range = pool->spare;
+
+	if (!range)
+		return NULL;
+	pool->spare = range->next[0];
+	pool->nr--;
+	*levels = 1;
+	return range;
+}
+
+static struct cow_range *range_new(struct cow_ranges *set, unsigned int *levels)
+{
+	struct cow_range *range;
+
+	if (!set->pool)
+		return cow_zalloc(range_bytes(*levels));
+	range = cow_alloc_nowait(range_bytes(*levels));
+	return range ? range : take_spare(set->pool, levels);
+}
+
+void cow_range_pool_fill(struct cow_range_pool *pool, unsigned int nr)
+{
+	while (pool->nr < nr) {
+		struct cow_range *range = cow_alloc_noretry(range_bytes(1));
+
+		if (!range)
+			return;
+		range->next[0] = pool->spare;
+		pool->spare = range;
+		pool->nr++;
+	}
+}
+EXPORT_SYMBOL_GPL(cow_range_pool_fill);
+
+void cow_range_pool_exit(struct cow_range_pool *pool)
+{
+	unsigned int levels;
+
+	while (pool->nr)
+		cow_free(take_spare(pool, &levels));
+}
+EXPORT_SYMBOL_GPL(cow_range_pool_exit);
 
 int cow_ranges_init(struct cow_ranges *set)
 {
 	set->count = 0;
+	set->bytes = 0;
+	set->pool = NULL;
 	/* Known levels would let a log make every search a long one. */
 	set->random = cow_random_u32() | 1;
-	set->head = range_new(COW_RANGES_LEVELS);
+	set->head = cow_zalloc(range_bytes(COW_RANGES_LEVELS));
 	return set->head ? 0 : -ENOMEM;
 }
+EXPORT_SYMBOL_GPL(cow_ranges_init);
 
 void cow_ranges_exit(struct cow_ranges *set)
 {
@@ -32,6 +81,7 @@ void cow_ranges_exit(struct cow_ranges *set)
 	}
 	set->head = NULL;
 }
+EXPORT_SYMBOL_GPL(cow_ranges_exit);
 
 /* One level, and one more with a chance of 1 in 4 each: xorshift, any seed. */
 static unsigned int random_levels(struct cow_ranges *set)
@@ -82,7 +132,7 @@ int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to)
 	find_before(set, start, before);
 	if (before[0]->next[0] && before[0]->next[0]->start < start + nr)
 		return -EEXIST;
-	range = range_new(levels);
+	range = range_new(set, &levels);
 	if (!range)
 		return -ENOMEM;
 	range->start = start;
@@ -93,8 +143,21 @@ int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to)
 		before[level]->next[level] = range;
 	}
 	set->count++;
+	set->bytes += range_bytes(levels);
 	return 0;
 }
+EXPORT_SYMBOL_GPL(cow_ranges_add);
+
+bool cow_ranges_find(const struct cow_ranges *set, u64 block, u64 *to)
+{
+	const struct cow_range *range = cow_ranges_at(set, block);
+
+	if (!range || range->start > block)
+		return false;
+	*to = range->to + (block - range->start);
+	return true;
+}
+EXPORT_SYMBOL_GPL(cow_ranges_find);
 
 u64 cow_ranges_piece(const struct cow_ranges *set, u64 block, u64 nr,
 		     struct cow_range **range)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A sorted set of block ranges, each with a place it leads to: a skip list.
- * Not locked; may sleep when it grows.
+ * Not locked; may sleep when it grows, unless it has a pool.
  */
 #ifndef DM_COW_RANGES_H
 #define DM_COW_RANGES_H
@@ -17,20 +17,35 @@ struct cow_range {
 	struct cow_range *next[];	/* next[0] is the next range */
 };
 
+/* Ranges put by for sets that grow where nothing may wait for memory. */
+struct cow_range_pool {
+	struct cow_range *spare;	/* of one level each */
+	unsigned int nr;
+};
+
 struct cow_ranges {
 	struct cow_range *head;	/* sentinel of full height, never matched */
+	struct cow_range_pool *pool;	/* if set: grows without sleeping */
 	u64 count;
+	u64 bytes;		/* of all ranges */
 	u32 random;
 };
 
 int cow_ranges_init(struct cow_ranges *set);
 void cow_ranges_exit(struct cow_ranges *set);
 
+/* Have @nr ranges put by, or as many as come without waiting for I/O. */
+void cow_range_pool_fill(struct cow_range_pool *pool, unsigned int nr);
+void cow_range_pool_exit(struct cow_range_pool *pool);
+
 /* -EEXIST if any block of the new range is there already; -ENOMEM; 0. */
 int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to);
 
 /* The first range that ends after @block (it may contain it), or NULL. */
 struct cow_range *cow_ranges_at(const struct cow_ranges *set, u64 block);
+
+/* Where @block leads to; false if nowhere. */
+bool cow_ranges_find(const struct cow_ranges *set, u64 block, u64 *to);
 
 static inline struct cow_range *cow_ranges_first(const struct cow_ranges *set)
 {

@@ -19,6 +19,11 @@ int cow_init(struct cow *cow, u64 sectors, u32 block_sectors, struct cow_io *io,
 	INIT_LIST_HEAD(&cow->held);
 	INIT_LIST_HEAD(&cow->exclusives);
 	cow_commit_init(cow);
+	cow->geo.sectors = sectors;
+	if (!block_sectors) {
+		cow->passing = true;
+		return 0;
+	}
 	cow_geometry_set(&cow->geo, sectors, block_sectors);
 	r = cow_map_init(&cow->map, cow->geo.nr_blocks);
 	if (r)
@@ -44,6 +49,31 @@ void cow_exit(struct cow *cow)
 	cow->freemap = NULL;
 }
 EXPORT_SYMBOL_GPL(cow_exit);
+
+void cow_begin(struct cow *cow, struct cow_map *map, u32 block_sectors)
+{
+	struct cow_map old = cow->map;
+
+	cow_geometry_set(&cow->geo, cow->geo.sectors, block_sectors);
+	cow->map = *map;
+	*map = old;
+	cow->full = false;
+	cow->passing = false;
+}
+EXPORT_SYMBOL_GPL(cow_begin);
+
+unsigned int cow_reader_begin(struct cow *cow)
+{
+	atomic_inc(&cow->readers[cow->readers_now]);
+	return cow->readers_now;
+}
+EXPORT_SYMBOL_GPL(cow_reader_begin);
+
+bool cow_reader_end(struct cow *cow, unsigned int reader)
+{
+	return atomic_dec_and_test(&cow->readers[reader]);
+}
+EXPORT_SYMBOL_GPL(cow_reader_end);
 
 static bool nothing_in_flight(const struct cow *cow)
 {

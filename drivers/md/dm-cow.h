@@ -8,6 +8,9 @@
  * are handed to the worker first. The same code runs in the kernel and, with a
  * simulated disk below it, in the tests.
  *
+ * What is copied goes to free blocks of the same device, with a log of it (bow),
+ * or to a store apart from it (blksnap), which may do without a log.
+ *
  *	map		dm-cow-map.c	two bits a block, lock-free
  *	gate		dm-cow-gate.c	what a write waits for
  *	commit		dm-cow-commit.c	groups: copies, log page, one flush
@@ -72,6 +75,7 @@ enum cow_group_stage {
 	COW_GATHERING,
 	COW_WRITING,		/* page writes and backups in flight */
 	COW_FLUSHING,
+	COW_DRAINING,		/* who reads the sources themselves is waited for */
 };
 
 /* Copies whose records become durable together, with one flush. */
@@ -135,6 +139,15 @@ struct cow_env_ops {
 	/* Queue a commit as exclusive work; the policy is COW_FULL_COMMIT. */
 	void (*give_up)(struct cow *cow);
 	void (*event)(struct cow *cow, enum cow_event event);
+
+	/* With a store apart only. */
+
+	/* Up to @want blocks in one run: how many, from *@dest on; 0: it is full. */
+	u64 (*take)(struct cow *cow, u64 want, u64 *dest);
+	/* A copy is complete: who looks for its source finds it from now on. */
+	int (*keep)(struct cow *cow, const struct cow_op *op);
+	/* Not all can be kept: set cow::passing, nothing waits any more. */
+	void (*abandon)(struct cow *cow, int error);
 };
 
 struct cow_stats {
@@ -173,6 +186,14 @@ struct cow {
 	struct list_head held;		/* writes without space, policy hold */
 	struct list_head exclusives;
 
+	/*
+	 * Readers of old contents where they have always been, that is, of blocks
+	 * not copied yet, of now and of before the group in flight was kept. What
+	 * that group copied may be overwritten when the latter have ended.
+	 */
+	atomic_t readers[2];
+	unsigned int readers_now;
+
 	struct cow_exclusive move;	/* the gate's own, one at a time */
 	struct cow_waiter *move_waiter;
 	u64 move_block;
@@ -187,6 +208,8 @@ struct cow {
 	enum cow_on_full on_full;	/* a resume may change these two at any time */
 	u64 low_water;			/* blocks; 0: no event */
 	u64 nr_initial_free;
+	bool apart;			/* copies go to another device, see env */
+	bool unlogged;			/* neither log nor flush: gone with a reboot */
 	bool passing;			/* committed: every write passes */
 	bool holding;			/* may writes be held? not in a suspend */
 	int hold_error;			/* what they get in a suspend; 0: -ENOSPC */
@@ -196,10 +219,20 @@ struct cow {
 	struct cow_stats stats;
 };
 
-/* Allocates; may sleep. The map starts out all PROTECTED. */
+/*
+ * Allocates; may sleep. The map starts out all PROTECTED; with @block_sectors 0
+ * there is none, and everything passes, until cow_begin().
+ */
 int cow_init(struct cow *cow, u64 sectors, u32 block_sectors, struct cow_io *io,
 	     const struct cow_env_ops *env);
 void cow_exit(struct cow *cow);
+
+/*
+ * Copy what is overwritten from now on, to a store apart: @map is all PROTECTED,
+ * and belongs to the core until the next call. Nothing may be in flight. The map
+ * of before is in @map when it returns.
+ */
+void cow_begin(struct cow *cow, struct cow_map *map, u32 block_sectors);
 
 /* ---- the worker's entry points ------------------------------------------ */
 
@@ -214,6 +247,13 @@ void cow_op_read_done(struct cow_op *op, u32 crc, int error);
 void cow_op_write_done(struct cow_op *op, int error);
 void cow_page_written(struct cow *cow, int error);
 void cow_flush_done(struct cow *cow, int error);
+
+/*
+ * A read of a block's old contents from its source begins: the worker's. Tells
+ * what to end it with, from any context; true if the worker waits for that.
+ */
+unsigned int cow_reader_begin(struct cow *cow);
+bool cow_reader_end(struct cow *cow, unsigned int reader);
 
 void cow_run_exclusive(struct cow *cow, struct cow_exclusive *exclusive);
 

@@ -66,6 +66,16 @@ static inline void atomic_add(int n, atomic_t *v)
 	__atomic_fetch_add(&v->counter, n, __ATOMIC_RELAXED);
 }
 
+static inline void atomic_inc(atomic_t *v)
+{
+	atomic_add(1, v);
+}
+
+static inline bool atomic_dec_and_test(atomic_t *v)
+{
+	return __atomic_sub_fetch(&v->counter, 1, __ATOMIC_SEQ_CST) == 0;
+}
+
 static inline int64_t atomic64_read(const atomic64_t *v)
 {
 	return __atomic_load_n(&v->counter, __ATOMIC_RELAXED);
@@ -109,6 +119,16 @@ static inline void *cow_zalloc(size_t size)
 static inline void cow_free(void *p)
 {
 	free(p);
+}
+
+static inline void *cow_alloc_nowait(size_t size)
+{
+	return calloc(1, size);
+}
+
+static inline void *cow_alloc_noretry(size_t size)
+{
+	return calloc(1, size);
 }
 
 /* Fuzzing wants the same each time. */
@@ -198,13 +218,31 @@ static inline void list_splice_tail_init(struct list_head *from,
 	}
 }
 
+static inline void list_splice_init(struct list_head *from,
+				    struct list_head *to)
+{
+	if (list_empty(from))
+		return;
+	from->next->prev = to;
+	from->prev->next = to->next;
+	to->next->prev = from->prev;
+	to->next = from->next;
+	INIT_LIST_HEAD(from);
+}
+
+#define LIST_HEAD(name) struct list_head name = { &(name), &(name) }
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
 #define list_first_entry(head, type, member) \
 	list_entry((head)->next, type, member)
+#define list_last_entry(head, type, member) \
+	list_entry((head)->prev, type, member)
 #define list_for_each_entry(pos, head, member) \
 	for (pos = list_entry((head)->next, __typeof__(*pos), member); \
 	     &pos->member != (head); \
 	     pos = list_entry(pos->member.next, __typeof__(*pos), member))
+#define list_for_each_entry_from(pos, head, member) \
+	for (; &(pos)->member != (head); \
+	     pos = list_entry((pos)->member.next, __typeof__(*(pos)), member))
 #define list_for_each_entry_safe(pos, tmp, head, member) \
 	for (pos = list_entry((head)->next, __typeof__(*pos), member), \
 	     tmp = list_entry(pos->member.next, __typeof__(*pos), member); \

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Epochs of an origin, and where an image finds its blocks.
+ */
+#include "dm-blksnap-epoch.h"
+
+void snap_init(struct snap *snap, struct cow *cow, const struct snap_ops *ops)
+{
+	snap->cow = cow;
+	snap->ops = ops;
+	INIT_LIST_HEAD(&snap->epochs);
+	snap->pool = (struct cow_range_pool) { NULL, 0 };
+	cow_range_pool_fill(&snap->pool, SNAP_SPARE_RANGES);
+	cow->apart = true;
+	cow->unlogged = true;
+	cow->passing = true;
+}
+
+void snap_exit(struct snap *snap)
+{
+	cow_range_pool_exit(&snap->pool);
+}
+
+int snap_epoch_init(struct snap_epoch *epoch, struct snap *snap,
+		    struct snap_store *store, u32 block_sectors)
+{
+	struct cow_geometry geo;
+
+	epoch->state = SNAP_NEW;
+	epoch->has_image = true;
+	epoch->block_sectors = block_sectors;
+	epoch->store = store;
+	INIT_LIST_HEAD(&epoch->node);
+	INIT_LIST_HEAD(&epoch->making);
+	cow_geometry_set(&geo, snap->cow->geo.sectors, block_sectors);
+	if (cow_map_init(&epoch->map, geo.nr_blocks) ||
+	    cow_ranges_init(&epoch->kept) || cow_ranges_init(&epoch->own)) {
+		snap_epoch_exit(epoch);
+		return -ENOMEM;
+	}
+	epoch->kept.pool = &snap->pool;
+	epoch->own.pool = &snap->pool;
+	return 0;
+}
+
+void snap_epoch_exit(struct snap_epoch *epoch)
+{
+	cow_map_exit(&epoch->map);
+	cow_ranges_exit(&epoch->kept);
+	cow_ranges_exit(&epoch->own);
+}
+
+bool snap_block_size_differs(const struct snap *snap, u32 block_sectors)
+{
+	const struct snap_epoch *epoch;
+
+	list_for_each_entry(epoch, &snap->epochs, node)
+		if (epoch->block_sectors != block_sectors)
+			return true;
+	return false;
+}
+
+static struct snap_epoch *newest(struct snap *snap)
+{
+	return list_last_entry(&snap->epochs, struct snap_epoch, node);
+}
+
+void snap_arm(struct snap *snap, struct snap_epoch *epoch)
+{
+	list_add_tail(&epoch->node, &snap->epochs);
+	WRITE_ONCE(epoch->state, SNAP_ACTIVE);
+	cow_begin(snap->cow, &epoch->map, epoch->block_sectors);
+}
+
+/* Older images look into newer epochs, so they go from the oldest on. */
+void snap_remove(struct snap *snap, struct snap_epoch *epoch,
+		 struct list_head *dead)
+{
+	struct snap_epoch *tmp;
+
+	epoch->has_image = false;
+	if (epoch->state == SNAP_NEW) {
+		list_add(&epoch->node, dead);
+		return;
+	}
+	list_for_each_entry_safe(epoch, tmp, &snap->epochs, node) {
+		if (epoch->has_image)
+			return;
+		list_del(&epoch->node);
+		list_add_tail(&epoch->node, dead);
+	}
+	snap->cow->passing = true;
+}
+
+/* ---- the core's side ---------------------------------------------------- */
+
+u64 snap_take(struct snap *snap, u64 want, u64 *dest)
+{
+	return snap->ops->take(snap, newest(snap)->store, want, dest);
+}
+
+int snap_keep(struct snap *snap, const struct cow_op *op)
+{
+	struct snap_epoch *epoch;
+	int r;
+
+	if (snap->cow->passing)
+		return 0;	/* abandoned meanwhile, there may be no epoch */
+	epoch = newest(snap);
+	r = cow_ranges_add(&epoch->kept, op->source, op->nr, op->dest);
+	if (!r)
+		WRITE_ONCE(epoch->kept_blocks, epoch->kept_blocks + op->nr);
+	return r;
+}
+
+void snap_abandon(struct snap *snap, enum snap_state state)
+{
+	struct snap_epoch *epoch;
+
+	/* First, so that a read that sees a new write also sees this. */
+	list_for_each_entry(epoch, &snap->epochs, node) {
+		if (epoch->state != SNAP_ACTIVE)
+			continue;
+		smp_store_release(&epoch->state, state);
+		snap->ops->changed(snap, epoch);
+	}
+	snap->cow->passing = true;
+}
+
+/* ---- images ------------------------------------------------------------- */
+
+static struct snap_place find_old(struct snap *snap, struct snap_epoch *epoch,
+				  u64 block)
+{
+	struct snap_place place = { NULL, block };
+
+	list_for_each_entry_from(epoch, &snap->epochs, node) {
+		if (cow_ranges_find(&epoch->kept, block, &place.block)) {
+			place.store = epoch->store;
+			break;
+		}
+	}
+	return place;
+}
+
+/* The same for who is going to read it, see cow_reader_begin(). */
+static struct snap_place read_old(struct snap *snap, struct snap_request *request)
+{
+	struct snap_place place = find_old(snap, request->epoch, request->block);
+
+	if (!place.store)
+		request->reader = cow_reader_begin(snap->cow);
+	return place;
+}
+
+static struct snap_request *find_making(struct snap_epoch *epoch, u64 block)
+{
+	struct snap_request *request;
+
+	list_for_each_entry(request, &epoch->making, node)
+		if (request->block == block)
+			return request;
+	return NULL;
+}
+
+/* The first write to a block of an image: it gets a copy, then the write. */
+static void make_own(struct snap *snap, struct snap_request *request)
+{
+	struct snap_epoch *epoch = request->epoch;
+	struct snap_request *leader = find_making(epoch, request->block);
+	struct snap_place place;
+
+	if (leader) {
+		list_add_tail(&request->node, &leader->followers);
+		return;
+	}
+	if (!snap->ops->take(snap, epoch->store, 1, &request->dest)) {
+		snap->ops->fail(snap, request, -ENOSPC);
+		return;
+	}
+	INIT_LIST_HEAD(&request->followers);
+	list_add_tail(&request->node, &epoch->making);
+	place = read_old(snap, request);
+	snap->ops->copy(snap, request, &place);
+}
+
+void snap_request_arrived(struct snap *snap, struct snap_request *request)
+{
+	struct snap_epoch *epoch = request->epoch;
+	struct snap_place place = { epoch->store, 0 };
+
+	request->reader = -1;
+	if (epoch->state != SNAP_ACTIVE) {
+		snap->ops->fail(snap, request, -EIO);
+		return;
+	}
+	if (!cow_ranges_find(&epoch->own, request->block, &place.block)) {
+		if (request->is_write) {
+			make_own(snap, request);
+			return;
+		}
+		place = read_old(snap, request);
+	}
+	snap->ops->send(snap, request, &place);
+}
+
+void snap_copied(struct snap *snap, struct snap_request *request, int error)
+{
+	struct snap_epoch *epoch = request->epoch;
+	struct snap_request *follower, *tmp;
+	LIST_HEAD(followers);
+
+	snap_read_ends(snap, request);
+	list_del(&request->node);
+	list_splice_init(&request->followers, &followers);
+	if (!error)
+		error = cow_ranges_add(&epoch->own, request->block, 1, request->dest);
+	if (error) {
+		snap->ops->fail(snap, request, error);
+	} else {
+		WRITE_ONCE(epoch->own_blocks, epoch->own_blocks + 1);
+		snap_request_arrived(snap, request);
+	}
+	list_for_each_entry_safe(follower, tmp, &followers, node) {
+		list_del(&follower->node);
+		snap_request_arrived(snap, follower);
+	}
+}
+
+bool snap_read_ends(struct snap *snap, struct snap_request *request)
+{
+	int reader = request->reader;
+
+	request->reader = -1;
+	return reader >= 0 && cow_reader_end(snap->cow, reader);
+}

@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The target blksnap: an origin as it was when the image was first resumed.
+ */
+#include <linux/log2.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/sched/mm.h>
+
+#include "dm-blksnap.h"
+
+#define DM_MSG_PREFIX "blksnap"
+
+/* What one table line asks for. */
+struct image_target {
+	struct dm_dev *dev;		/* below the origin */
+	struct dm_dev *store;
+	struct snap_image *image;
+};
+
+static const char * const state_names[] = {
+	[SNAP_NEW] = "new",
+	[SNAP_ACTIVE] = "active",
+	[SNAP_OVERFLOW] = "overflow",
+	[SNAP_FAILED] = "failed",
+	[SNAP_DETACHED] = "detached",
+};
+
+static struct snap_image_bio *bio_to_pb(struct bio *bio)
+{
+	return dm_per_bio_data(bio, sizeof(struct snap_image_bio));
+}
+
+static struct bio *request_to_bio(struct snap_request *request)
+{
+	struct snap_image_bio *pb = container_of(request, struct snap_image_bio, request);
+
+	return dm_bio_from_per_bio_data(pb, sizeof(*pb));
+}
+
+/* ---- where a bio goes --------------------------------------------------- */
+
+/* All is decided by the origin's worker, so that nothing changes meanwhile. */
+static int image_map(struct dm_target *ti, struct bio *bio)
+{
+	struct snap_image *image = ((struct image_target *)ti->private)->image;
+	struct snap_origin *origin = image->origin;
+	struct snap_request *request = &bio_to_pb(bio)->request;
+	unsigned long flags;
+
+	request->reader = -1;
+	if (!bio_sectors(bio)) {
+		/* A flush: private blocks do not outlive a reboot anyway. */
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+	request->epoch = &image->epoch;
+	request->block = bio->bi_iter.bi_sector >> ilog2(image->epoch.block_sectors);
+	request->is_write = op_is_write(bio_op(bio));
+	spin_lock_irqsave(&origin->arrived_lock, flags);
+	list_add_tail(&request->node, &origin->arrived);
+	spin_unlock_irqrestore(&origin->arrived_lock, flags);
+	cow_dev_kick(&origin->dev);
+	return DM_MAPIO_SUBMITTED;
+}
+
+static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
+{
+	struct snap_image *image = ((struct image_target *)ti->private)->image;
+	struct snap_origin *origin = image->origin;
+	struct snap_request *request = &bio_to_pb(bio)->request;
+
+	/* Only a lost image may show what came later; then it must not. */
+	if (!*error && bio_op(bio) == REQ_OP_READ &&
+	    smp_load_acquire(&image->epoch.state) != SNAP_ACTIVE)
+		*error = BLK_STS_IOERR;
+	if (snap_read_ends(&origin->snap, request)) {
+		cow_dev_kick(&origin->dev);
+		wake_up(&origin->readers_wait);
+	}
+	return DM_ENDIO_DONE;
+}
+
+static struct block_device *place_bdev(struct snap *snap, const struct snap_place *place)
+{
+	return place->store ? place->store->opened.bdev : snap_to_origin(snap)->dev.bdev;
+}
+
+static void image_send(struct snap *snap, struct snap_request *request,
+		       const struct snap_place *place)
+{
+	struct bio *bio = request_to_bio(request);
+	u32 block_sectors = request->epoch->block_sectors;
+	u32 offset = bio->bi_iter.bi_sector & (block_sectors - 1);
+
+	bio_set_dev(bio, place_bdev(snap, place));
+	bio->bi_iter.bi_sector = place->block * block_sectors + offset;
+	dm_submit_bio_remap(bio, NULL);
+}
+
+static void image_fail(struct snap *snap, struct snap_request *request, int error)
+{
+	struct bio *bio = request_to_bio(request);
+
+	bio->bi_status = errno_to_blk_status(error);
+	bio_endio(bio);
+}
+
+/* kcopyd's thread. */
+static void copy_done(int read_err, unsigned long write_err, void *context)
+{
+	struct snap_image_bio *pb = context;
+	struct snap_origin *origin = epoch_to_image(pb->request.epoch)->origin;
+
+	pb->error = read_err || write_err ? -EIO : 0;
+	rcu_read_lock();	/* cow_dev_exit() waits for us */
+	llist_add(&pb->copied, &origin->copied);
+	cow_dev_kick(&origin->dev);
+	rcu_read_unlock();
+}
+
+static void image_copy(struct snap *snap, struct snap_request *request,
+		       const struct snap_place *place)
+{
+	struct snap_image_bio *pb = container_of(request, struct snap_image_bio, request);
+	struct snap_epoch *epoch = request->epoch;
+	u32 sectors = cow_run_sectors(&snap->cow->geo, request->block, 1);
+	struct dm_io_region from = {
+		.bdev = place_bdev(snap, place),
+		.sector = place->block * epoch->block_sectors,
+		.count = sectors,
+	};
+	struct dm_io_region to = {
+		.bdev = epoch->store->opened.bdev,
+		.sector = request->dest * epoch->block_sectors,
+		.count = sectors,
+	};
+
+	dm_kcopyd_copy(snap_to_origin(snap)->kcopyd, &from, 1, &to, 0, copy_done, pb);
+}
+
+static void image_changed(struct snap *snap, struct snap_epoch *epoch)
+{
+	struct snap_image *image = epoch_to_image(epoch);
+	struct snap_origin *origin = image->origin;
+
+	mutex_lock(&origin->event_lock);
+	if (image->event_target)
+		dm_table_event(image->event_target->table);
+	mutex_unlock(&origin->event_lock);
+}
+
+static u64 image_take(struct snap *snap, struct snap_store *store, u64 want,
+		      u64 *dest)
+{
+	return snap_store_take(store, snap->cow->geo.block_sectors, want, dest);
+}
+
+const struct snap_ops snap_image_ops = {
+	.take = image_take,
+	.send = image_send,
+	.fail = image_fail,
+	.copy = image_copy,
+	.changed = image_changed,
+};
+
+void snap_image_work(struct snap_origin *origin)
+{
+	struct llist_node *copied = llist_del_all(&origin->copied);
+	struct snap_request *request, *tmp;
+	struct snap_image_bio *pb, *next;
+	LIST_HEAD(arrived);
+
+	if (!origin->paused) {
+		spin_lock_irq(&origin->arrived_lock);
+		list_splice_init(&origin->arrived, &arrived);
+		spin_unlock_irq(&origin->arrived_lock);
+	}
+	llist_for_each_entry_safe(pb, next, copied, copied)
+		snap_copied(&origin->snap, &pb->request, pb->error);
+	if (copied)
+		wake_up(&origin->readers_wait);
+	list_for_each_entry_safe(request, tmp, &arrived, node)
+		snap_request_arrived(&origin->snap, request);
+	cow_range_pool_fill(&origin->snap.pool, SNAP_SPARE_RANGES);
+}
+
+/* ---- constructor -------------------------------------------------------- */
+
+static int parse_arguments(struct dm_target *ti, unsigned int argc, char **argv,
+			   u32 *block_sectors)
+{
+	unsigned int bytes;
+
+	if (argc != 4) {
+		ti->error = "Arguments: device, store, transient, block size";
+		return -EINVAL;
+	}
+	if (strcasecmp(argv[2], "transient")) {
+		ti->error = "Only transient snapshots are supported";
+		return -EINVAL;
+	}
+	if (kstrtouint(argv[3], 10, &bytes) || !is_power_of_2(bytes) ||
+	    bytes < COW_MIN_BLOCK_SECTORS << 9 || bytes > COW_MAX_BLOCK_SECTORS << 9) {
+		ti->error = "Block size must be a power of two from 4096 to 1048576";
+		return -EINVAL;
+	}
+	*block_sectors = bytes >> 9;
+	return 0;
+}
+
+static int open_devices(struct dm_target *ti, struct image_target *it, char **argv)
+{
+	int r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &it->dev);
+	if (r) {
+		ti->error = "Cannot open the device below the origin";
+		return r;
+	}
+	r = dm_get_device(ti, argv[1], dm_table_get_mode(ti->table), &it->store);
+	if (r)
+		ti->error = "Cannot open the store";
+	return r;
+}
+
+static int check_devices(struct dm_target *ti, struct image_target *it,
+			 u32 block_sectors)
+{
+	u32 store_block = bdev_logical_block_size(it->store->bdev) >> 9;
+
+	if (ti->begin || bdev_nr_sectors(it->dev->bdev) != ti->len) {
+		ti->error = "Target must span the whole device and begin at 0";
+		return -EINVAL;
+	}
+	if (it->store->bdev == it->dev->bdev) {
+		ti->error = "The store must not be the origin";
+		return -EINVAL;
+	}
+	if (block_sectors < store_block || ti->len & (store_block - 1)) {
+		ti->error = "The store has larger sectors than the origin ends with";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* The registry's lock is held. */
+static struct snap_origin *find_origin(struct dm_target *ti, struct image_target *it)
+{
+	struct cow_dev *dev = cow_registry_find(it->dev->bdev);
+	struct snap_image *image;
+	struct snap_origin *origin;
+
+	if (!dev || dev->ops != &snap_origin_dev_ops || !dev_to_origin(dev)->targets) {
+		ti->error = "The device has no blksnap-origin above it";
+		return ERR_PTR(-ENODEV);
+	}
+	origin = dev_to_origin(dev);
+	if (it->store->bdev->bd_disk == dm_disk(dev->md)) {
+		ti->error = "The store must not be the origin";
+		return ERR_PTR(-EINVAL);
+	}
+	list_for_each_entry(image, &origin->images, list) {
+		if (image->md == dm_table_get_md(ti->table)) {
+			ti->error = "The table of an image cannot be replaced";
+			return ERR_PTR(-EBUSY);
+		}
+	}
+	return origin;
+}
+
+static int get_origin(struct dm_target *ti, struct image_target *it,
+		      struct snap_image *image)
+{
+	struct snap_origin *origin;
+
+	cow_registry_lock();
+	origin = find_origin(ti, it);
+	if (!IS_ERR(origin)) {
+		origin->dev.users++;
+		image->origin = origin;
+		image->md = dm_table_get_md(ti->table);
+		list_add(&image->list, &origin->images);
+	}
+	cow_registry_unlock();
+	return PTR_ERR_OR_ZERO(origin);
+}
+
+static void forget_image(struct snap_image *image)
+{
+	cow_registry_lock();
+	list_del(&image->list);
+	cow_registry_unlock();
+}
+
+void snap_image_free(struct snap_image *image)
+{
+	snap_epoch_exit(&image->epoch);
+	snap_store_put(image->epoch.store);
+	kfree(image);
+}
+
+static struct snap_image *image_new(struct dm_target *ti, struct image_target *it,
+				    u32 block_sectors)
+{
+	struct snap_image *image = kzalloc(sizeof(*image), GFP_KERNEL);
+	struct snap_store *store;
+	int r;
+
+	if (!image)
+		return ERR_PTR(-ENOMEM);
+	r = get_origin(ti, it, image);
+	if (r) {
+		kfree(image);
+		return ERR_PTR(r);
+	}
+	store = snap_store_get(it->store->bdev->bd_dev);
+	r = PTR_ERR_OR_ZERO(store);
+	if (!r) {
+		r = snap_epoch_init(&image->epoch, &image->origin->snap, store,
+				    block_sectors);
+		if (r)
+			snap_store_put(store);
+	}
+	if (!r)
+		return image;
+	ti->error = "Cannot allocate the snapshot";
+	forget_image(image);
+	cow_registry_put(&image->origin->dev);
+	kfree(image);
+	return ERR_PTR(r);
+}
+
+/* ---- arming and removing ------------------------------------------------ */
+
+static int arm(struct cow_dev *dev, void *arg)
+{
+	struct snap_origin *origin = dev_to_origin(dev);
+	struct snap_image *image = arg;
+
+	if (snap_block_size_differs(&origin->snap, image->epoch.block_sectors))
+		return -EINVAL;
+	dev->dest_bdev = image->epoch.store->opened.bdev;
+	snap_arm(&origin->snap, &image->epoch);
+	/* Pairs with origin_map(). */
+	smp_store_release(&origin->armed, true);
+	return 0;
+}
+
+/* The origin's lock is held. */
+static int arm_once(struct snap_image *image)
+{
+	struct snap_origin *origin = image->origin;
+	int r;
+
+	if (READ_ONCE(image->epoch.state) != SNAP_NEW)
+		return 0;
+	if (!origin->frozen || !READ_ONCE(origin->targets)) {
+		DMERR("%s: suspend the origin first", dm_device_name(image->md));
+		return -EBUSY;
+	}
+	r = cow_dev_call(&origin->dev, arm, image, true);
+	if (r)
+		DMERR("%s: block size is not that of the other snapshots",
+		      dm_device_name(image->md));
+	else	/* The map of before: nobody looks at it, the origin is suspended. */
+		cow_map_exit(&image->epoch.map);
+	return r;
+}
+
+static int image_preresume(struct dm_target *ti)
+{
+	struct snap_image *image = ((struct image_target *)ti->private)->image;
+	struct snap_origin *origin = image->origin;
+	unsigned int noio = memalloc_noio_save();
+	int r;
+
+	mutex_lock(&origin->lock);
+	r = arm_once(image);
+	mutex_unlock(&origin->lock);
+	memalloc_noio_restore(noio);
+	if (r)
+		return r;
+	mutex_lock(&origin->event_lock);
+	image->event_target = ti;
+	mutex_unlock(&origin->event_lock);
+	return 0;
+}
+
+struct removal {
+	struct snap_image *image;
+	struct list_head dead;
+	bool last;
+};
+
+static int remove_image(struct cow_dev *dev, void *arg)
+{
+	struct snap_origin *origin = dev_to_origin(dev);
+	struct removal *removal = arg;
+
+	snap_remove(&origin->snap, &removal->image->epoch, &removal->dead);
+	removal->last = list_empty(&origin->snap.epochs);
+	if (removal->last)
+		WRITE_ONCE(origin->armed, false);
+	return 0;
+}
+
+/* Without snapshots no map is needed. The origin's lock is held: nothing arms. */
+static void drop_map(struct snap_origin *origin)
+{
+	struct cow_map map = origin->dev.cow.map;
+
+	/* Whoever saw origin->armed has looked at the map. */
+	synchronize_rcu();
+	memset(&origin->dev.cow.map, 0, sizeof(map));
+	cow_map_exit(&map);
+}
+
+static void image_put(struct snap_image *image)
+{
+	struct snap_origin *origin = image->origin;
+	struct removal removal = { .image = image };
+	struct snap_epoch *epoch, *tmp;
+
+	INIT_LIST_HEAD(&removal.dead);
+	mutex_lock(&origin->event_lock);
+	image->event_target = NULL;
+	mutex_unlock(&origin->event_lock);
+	forget_image(image);
+	mutex_lock(&origin->lock);
+	cow_dev_call(&origin->dev, remove_image, &removal, true);
+	if (removal.last)
+		drop_map(origin);
+	mutex_unlock(&origin->lock);
+	/* If not among these, it is freed with an older one; not ours any more. */
+	list_for_each_entry_safe(epoch, tmp, &removal.dead, node)
+		snap_image_free(epoch_to_image(epoch));
+	cow_registry_put(&origin->dev);
+}
+
+static void image_release(struct dm_target *ti, struct image_target *it)
+{
+	if (it->image)
+		image_put(it->image);
+	if (it->store)
+		dm_put_device(ti, it->store);
+	if (it->dev)
+		dm_put_device(ti, it->dev);
+	kfree(it);
+}
+
+static void image_dtr(struct dm_target *ti)
+{
+	image_release(ti, ti->private);
+}
+
+static int set_up_target(struct dm_target *ti, struct image_target *it,
+			 u32 block_sectors)
+{
+	struct snap_image *image = image_new(ti, it, block_sectors);
+
+	if (IS_ERR(image))
+		return PTR_ERR(image);
+	it->image = image;
+	ti->private = it;
+	ti->num_flush_bios = 1;
+	ti->flush_supported = true;
+	ti->accounts_remapped_io = true;
+	ti->per_io_data_size = sizeof(struct snap_image_bio);
+	return dm_set_target_max_io_len(ti, block_sectors);
+}
+
+static int image_ctr(struct dm_target *ti, unsigned int argc, char **argv)
+{
+	struct image_target *it;
+	u32 block_sectors;
+	int r;
+
+	r = parse_arguments(ti, argc, argv, &block_sectors);
+	if (r)
+		return r;
+	it = kzalloc(sizeof(*it), GFP_KERNEL);
+	if (!it) {
+		ti->error = "Cannot allocate the target";
+		return -ENOMEM;
+	}
+	r = open_devices(ti, it, argv);
+	if (!r)
+		r = check_devices(ti, it, block_sectors);
+	if (!r)
+		r = set_up_target(ti, it, block_sectors);
+	if (r)
+		image_release(ti, it);
+	return r;
+}
+
+/* ---- status ------------------------------------------------------------- */
+
+static void emit_info(struct snap_image *image, char *result, unsigned int maxlen)
+{
+	struct snap_epoch *epoch = &image->epoch;
+	unsigned int sz = 0;
+
+	DMEMIT("%s %llu %llu %llu %llu %llu", state_names[READ_ONCE(epoch->state)],
+	       snap_store_used(epoch->store), bdev_nr_sectors(epoch->store->opened.bdev),
+	       READ_ONCE(epoch->kept_blocks), READ_ONCE(epoch->own_blocks),
+	       READ_ONCE(epoch->kept.bytes) + READ_ONCE(epoch->own.bytes));
+}
+
+static void image_status(struct dm_target *ti, status_type_t type,
+			 unsigned int status_flags, char *result,
+			 unsigned int maxlen)
+{
+	struct image_target *it = ti->private;
+	u32 bytes = it->image->epoch.block_sectors << 9;
+	unsigned int sz = 0;
+
+	switch (type) {
+	case STATUSTYPE_INFO:
+		emit_info(it->image, result, maxlen);
+		break;
+	case STATUSTYPE_TABLE:
+		DMEMIT("%s %s transient %u", it->dev->name, it->store->name, bytes);
+		break;
+	case STATUSTYPE_IMA:
+		DMEMIT_TARGET_NAME_VERSION(ti->type);
+		DMEMIT(",device=%s,store=%s,mode=transient,block_size=%u;",
+		       it->dev->name, it->store->name, bytes);
+		break;
+	}
+}
+
+static int image_iterate_devices(struct dm_target *ti,
+				 iterate_devices_callout_fn fn, void *data)
+{
+	struct image_target *it = ti->private;
+	int r = fn(ti, it->dev, 0, ti->len, data);
+
+	return r ? r : fn(ti, it->store, 0, bdev_nr_sectors(it->store->bdev), data);
+}
+
+struct target_type snap_image_target_type = {
+	.name = "blksnap",
+	.version = { 1, 0, 0 },
+	.features = DM_TARGET_SINGLETON,
+	.module = THIS_MODULE,
+	.ctr = image_ctr,
+	.dtr = image_dtr,
+	.map = image_map,
+	.end_io = image_end_io,
+	.preresume = image_preresume,
+	.status = image_status,
+	.iterate_devices = image_iterate_devices,
+};

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The target blksnap-origin: passes everything, but with a snapshot held the
+ * first write to a block waits until its old contents are kept.
+ */
+#include <linux/module.h>
+#include <linux/sched/mm.h>
+
+#include "dm-blksnap.h"
+
+#define DM_MSG_PREFIX "blksnap-origin"
+
+/* What one table line asks for. */
+struct origin_target {
+	struct dm_dev *dev;
+	struct snap_origin *origin;
+};
+
+/* ---- where a bio goes --------------------------------------------------- */
+
+static int pass(struct snap_origin *origin, struct bio *bio)
+{
+	bio_set_dev(bio, origin->dev.bdev);
+	return DM_MAPIO_REMAPPED;
+}
+
+static struct bio *waiter_to_bio(struct cow_waiter *waiter)
+{
+	struct snap_origin_bio *pb = container_of(waiter, struct snap_origin_bio, waiter);
+
+	return dm_bio_from_per_bio_data(pb, sizeof(*pb));
+}
+
+/* Every block that a write touches, if only in part. */
+static bool must_wait(struct snap_origin *origin, const struct bio *bio,
+		      struct cow_waiter *waiter)
+{
+	const struct cow *cow = &origin->dev.cow;
+
+	waiter->first = cow_sector_to_block(&cow->geo, bio->bi_iter.bi_sector);
+	waiter->last = cow_sector_to_block(&cow->geo, bio_end_sector(bio) - 1);
+	return !cow_map_passes(&cow->map, waiter->first, waiter->last - waiter->first + 1);
+}
+
+static int map_armed(struct snap_origin *origin, struct bio *bio)
+{
+	struct snap_origin_bio *pb = dm_per_bio_data(bio, sizeof(*pb));
+
+	if (bio_op(bio) == REQ_OP_DISCARD) {
+		/* Advice; what is discarded now may be needed by an image. */
+		bio_endio(bio);
+		return DM_MAPIO_SUBMITTED;
+	}
+	if (!must_wait(origin, bio, &pb->waiter))
+		return pass(origin, bio);
+	if (bio->bi_opf & REQ_NOWAIT)
+		bio_wouldblock_error(bio);
+	else
+		cow_dev_write(&origin->dev, &pb->waiter);
+	return DM_MAPIO_SUBMITTED;
+}
+
+static int origin_map(struct dm_target *ti, struct bio *bio)
+{
+	struct snap_origin *origin = ((struct origin_target *)ti->private)->origin;
+	int r;
+
+	if (!bio_sectors(bio) || !op_is_write(bio_op(bio)))
+		return pass(origin, bio);
+	rcu_read_lock();	/* stop_asking() waits for us before the map goes */
+	if (smp_load_acquire(&origin->armed))
+		r = map_armed(origin, bio);
+	else
+		r = pass(origin, bio);
+	rcu_read_unlock();
+	return r;
+}
+
+/* ---- what the core asks for --------------------------------------------- */
+
+static void origin_release(struct cow_dev *dev, struct cow_waiter *waiter, int error)
+{
+	struct bio *bio = waiter_to_bio(waiter);
+
+	if (WARN_ON_ONCE(error)) {
+		bio->bi_status = errno_to_blk_status(error);
+		bio_endio(bio);
+		return;
+	}
+	pass(dev_to_origin(dev), bio);
+	dm_submit_bio_remap(bio, NULL);
+}
+
+static void origin_event(struct cow_dev *dev, enum cow_event event)
+{
+}
+
+static u64 origin_take(struct cow_dev *dev, u64 want, u64 *dest)
+{
+	return snap_take(&dev_to_origin(dev)->snap, want, dest);
+}
+
+static int origin_keep(struct cow_dev *dev, const struct cow_op *op)
+{
+	return snap_keep(&dev_to_origin(dev)->snap, op);
+}
+
+static void origin_abandon(struct cow_dev *dev, int error)
+{
+	struct snap_origin *origin = dev_to_origin(dev);
+
+	WRITE_ONCE(origin->armed, false);
+	snap_abandon(&origin->snap, error == -ENOSPC ? SNAP_OVERFLOW :
+		     error == -ENODEV ? SNAP_DETACHED : SNAP_FAILED);
+	DMWARN("%s: snapshots are lost: %s", dm_device_name(dev->md),
+	       error == -ENOSPC ? "the store is full" :
+	       error == -ENODEV ? "the origin is detached" : "I/O error or no memory");
+}
+
+static void origin_work(struct cow_dev *dev)
+{
+	snap_image_work(dev_to_origin(dev));
+}
+
+static void origin_free(struct snap_origin *origin)
+{
+	if (origin->kcopyd)
+		dm_kcopyd_client_destroy(origin->kcopyd);
+	snap_exit(&origin->snap);
+	kfree(origin);
+}
+
+static void origin_destroy(struct cow_dev *dev)
+{
+	struct snap_origin *origin = dev_to_origin(dev);
+
+	cow_dev_exit(dev);
+	origin_free(origin);
+}
+
+const struct cow_dev_ops snap_origin_dev_ops = {
+	.release = origin_release,
+	.event = origin_event,
+	.take = origin_take,
+	.keep = origin_keep,
+	.abandon = origin_abandon,
+	.work = origin_work,
+	.destroy = origin_destroy,
+};
+
+/* ---- constructor -------------------------------------------------------- */
+
+static struct snap_origin *origin_new(struct dm_target *ti, struct origin_target *ot)
+{
+	struct snap_origin *origin = kzalloc(sizeof(*origin), GFP_KERNEL);
+
+	if (!origin)
+		return NULL;
+	mutex_init(&origin->lock);
+	mutex_init(&origin->event_lock);
+	spin_lock_init(&origin->arrived_lock);
+	INIT_LIST_HEAD(&origin->images);
+	INIT_LIST_HEAD(&origin->arrived);
+	init_llist_head(&origin->copied);
+	init_waitqueue_head(&origin->readers_wait);
+	origin->frozen = true;
+	if (cow_dev_init(&origin->dev, ot->dev->bdev, ti->len, 0, &snap_origin_dev_ops)) {
+		kfree(origin);
+		return NULL;
+	}
+	snap_init(&origin->snap, &origin->dev.cow, &snap_image_ops);
+	origin->dev.md = dm_table_get_md(ti->table);
+	origin->kcopyd = dm_kcopyd_client_create(NULL);
+	if (IS_ERR(origin->kcopyd)) {
+		origin->kcopyd = NULL;
+		origin_destroy(&origin->dev);
+		return NULL;
+	}
+	return origin;
+}
+
+static int share_origin(struct dm_target *ti, struct origin_target *ot,
+			struct cow_dev *dev)
+{
+	if (dev->ops != &snap_origin_dev_ops || dev->md != dm_table_get_md(ti->table)) {
+		ti->error = "Device is in use by another target of this kind";
+		return -EBUSY;
+	}
+	if (dev->cow.geo.sectors != ti->len) {
+		ti->error = "The size of the device cannot be changed by a reload";
+		return -EINVAL;
+	}
+	dev->users++;
+	ot->origin = dev_to_origin(dev);
+	return 0;
+}
+
+static int get_origin(struct dm_target *ti, struct origin_target *ot)
+{
+	struct cow_dev *dev;
+	int r = 0;
+
+	cow_registry_lock();
+	dev = cow_registry_find(ot->dev->bdev);
+	if (dev) {
+		r = share_origin(ti, ot, dev);
+	} else {
+		ot->origin = origin_new(ti, ot);
+		if (ot->origin)
+			cow_registry_add(&ot->origin->dev);
+	}
+	if (!r && ot->origin)
+		ot->origin->targets++;
+	cow_registry_unlock();
+	if (!r && !ot->origin) {
+		ti->error = "Cannot allocate the origin";
+		r = -ENOMEM;
+	}
+	return r;
+}
+
+static int unpause(struct cow_dev *dev, void *arg)
+{
+	dev_to_origin(dev)->paused = false;
+	cow_dev_kick(dev);
+	return 0;
+}
+
+static int abandon_all(struct cow_dev *dev, void *arg)
+{
+	if (!dev->cow.passing)
+		origin_abandon(dev, -ENODEV);
+	return unpause(dev, NULL);
+}
+
+static void put_origin(struct snap_origin *origin)
+{
+	bool last;
+
+	cow_registry_lock();
+	last = !--origin->targets;
+	cow_registry_unlock();
+	/* From here on the device is written to without anybody asking us. */
+	if (last)
+		cow_dev_call(&origin->dev, abandon_all, NULL, false);
+	cow_registry_put(&origin->dev);
+}
+
+static void origin_put(struct dm_target *ti, struct origin_target *ot)
+{
+	if (ot->origin)
+		put_origin(ot->origin);
+	if (ot->dev)
+		dm_put_device(ti, ot->dev);
+	kfree(ot);
+}
+
+static void origin_dtr(struct dm_target *ti)
+{
+	origin_put(ti, ti->private);
+}
+
+static int check_device(struct dm_target *ti, struct origin_target *ot)
+{
+	if (ti->begin || bdev_nr_sectors(ot->dev->bdev) != ti->len) {
+		ti->error = "Target must span the whole device and begin at 0";
+		return -EINVAL;
+	}
+	if (bdev_is_zoned(ot->dev->bdev)) {
+		ti->error = "Zoned devices are not supported";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static void set_up_target(struct dm_target *ti, struct origin_target *ot)
+{
+	ti->private = ot;
+	ti->num_flush_bios = 1;
+	ti->num_discard_bios = 1;
+	ti->num_write_zeroes_bios = 1;
+	ti->accounts_remapped_io = true;
+	ti->per_io_data_size = sizeof(struct snap_origin_bio);
+}
+
+static int origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
+{
+	struct origin_target *ot;
+	int r;
+
+	if (argc != 1) {
+		ti->error = "The only argument is the device";
+		return -EINVAL;
+	}
+	ot = kzalloc(sizeof(*ot), GFP_KERNEL);
+	if (!ot) {
+		ti->error = "Cannot allocate the target";
+		return -ENOMEM;
+	}
+	r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &ot->dev);
+	if (r)
+		ti->error = "Cannot open the device";
+	if (!r)
+		r = check_device(ti, ot);
+	if (!r)
+		r = get_origin(ti, ot);
+	if (r)
+		origin_put(ti, ot);
+	else
+		set_up_target(ti, ot);
+	return r;
+}
+
+/* ---- suspend and resume ------------------------------------------------- */
+
+static int pause(struct cow_dev *dev, void *arg)
+{
+	dev_to_origin(dev)->paused = true;
+	return 0;
+}
+
+static bool no_readers(const struct snap_origin *origin)
+{
+	const struct cow *cow = &origin->dev.cow;
+
+	return !atomic_read(&cow->readers[0]) && !atomic_read(&cow->readers[1]);
+}
+
+/*
+ * The next table may be somebody else's, and we are only told when it is live
+ * already. So images wait, from now until they are resumed with us or lost.
+ */
+static void origin_postsuspend(struct dm_target *ti)
+{
+	struct snap_origin *origin = ((struct origin_target *)ti->private)->origin;
+
+	cow_dev_call(&origin->dev, pause, NULL, true);
+	wait_event(origin->readers_wait, no_readers(origin));
+	mutex_lock(&origin->lock);
+	origin->frozen = true;
+	mutex_unlock(&origin->lock);
+}
+
+static int origin_preresume(struct dm_target *ti)
+{
+	struct snap_origin *origin = ((struct origin_target *)ti->private)->origin;
+
+	mutex_lock(&origin->lock);
+	origin->frozen = false;
+	mutex_unlock(&origin->lock);
+	cow_dev_call(&origin->dev, unpause, NULL, false);
+	return 0;
+}
+
+/* ---- status ------------------------------------------------------------- */
+
+struct origin_figures {
+	unsigned int images;
+	u32 block_sectors;
+	u64 memory;
+};
+
+static int count_images(struct cow_dev *dev, void *arg)
+{
+	struct origin_figures *figures = arg;
+	const struct snap_epoch *epoch;
+
+	list_for_each_entry(epoch, &dev_to_origin(dev)->snap.epochs, node) {
+		figures->images += epoch->has_image;
+		figures->block_sectors = epoch->block_sectors;
+		figures->memory += epoch->kept.bytes + epoch->own.bytes;
+	}
+	return 0;
+}
+
+static void emit_info(struct snap_origin *origin, char *result, unsigned int maxlen)
+{
+	struct cow_dev *dev = &origin->dev;
+	struct origin_figures figures = { };
+	unsigned int sz = 0;
+
+	cow_dev_call(dev, count_images, &figures, false);
+	DMEMIT("%s %u %u %llu %llu %llu %llu %llu",
+	       READ_ONCE(origin->armed) ? "active" : "idle", figures.images,
+	       figures.block_sectors << 9, READ_ONCE(dev->cow.stats.copied_blocks),
+	       READ_ONCE(dev->cow.stats.copies), READ_ONCE(dev->cow.stats.groups),
+	       cow_dev_memory(dev) + figures.memory,
+	       cow_dev_memory_peak(dev) + figures.memory);
+}
+
+static void origin_status(struct dm_target *ti, status_type_t type,
+			  unsigned int status_flags, char *result,
+			  unsigned int maxlen)
+{
+	struct origin_target *ot = ti->private;
+	unsigned int sz = 0;
+
+	switch (type) {
+	case STATUSTYPE_INFO:
+		emit_info(ot->origin, result, maxlen);
+		break;
+	case STATUSTYPE_TABLE:
+		DMEMIT("%s", ot->dev->name);
+		break;
+	case STATUSTYPE_IMA:
+		DMEMIT_TARGET_NAME_VERSION(ti->type);
+		DMEMIT(",device=%s;", ot->dev->name);
+		break;
+	}
+}
+
+static int origin_iterate_devices(struct dm_target *ti,
+				  iterate_devices_callout_fn fn, void *data)
+{
+	struct origin_target *ot = ti->private;
+
+	return fn(ti, ot->dev, 0, ti->len, data);
+}
+
+struct target_type snap_origin_target_type = {
+	.name = "blksnap-origin",
+	.version = { 1, 0, 0 },
+	.features = DM_TARGET_SINGLETON | DM_TARGET_NOWAIT,
+	.module = THIS_MODULE,
+	.ctr = origin_ctr,
+	.dtr = origin_dtr,
+	.map = origin_map,
+	.postsuspend = origin_postsuspend,
+	.preresume = origin_preresume,
+	.status = origin_status,
+	.iterate_devices = origin_iterate_devices,
+};
+
+static int __init dm_blksnap_init(void)
+{
+	int r = dm_register_target(&snap_origin_target_type);
+
+	if (r)
+		return r;
+	r = dm_register_target(&snap_image_target_type);
+	if (r)
+		dm_unregister_target(&snap_origin_target_type);
+	return r;
+}
+
+static void __exit dm_blksnap_exit(void)
+{
+	dm_unregister_target(&snap_image_target_type);
+	dm_unregister_target(&snap_origin_target_type);
+}
+
+module_init(dm_blksnap_init);
+module_exit(dm_blksnap_exit);
+
+MODULE_DESCRIPTION(DM_NAME " snapshots of many devices at one instant");
+MODULE_AUTHOR("The dm-cow developers");
+MODULE_LICENSE("GPL");
+MODULE_ALIAS("dm-blksnap-origin");

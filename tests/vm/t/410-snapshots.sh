@@ -1,0 +1,274 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# blksnap by plain dmsetup: images of several devices at one instant, while the
+# origins are written to; in any order, with private writes, too little space,
+# slow reads, and everything that must be refused.
+# timeout: 400
+
+# shellcheck disable=SC2015
+# shellcheck source=tests/vm/block.sh
+. /tests/block.sh
+modprobe dm-blksnap
+
+origin() { # NAME DEV
+	dmsetup create "$1" --table "0 $(sectors "$2") blksnap-origin $2"
+}
+
+lower() { # ORIGIN: the device below, as major:minor
+	dmsetup table "$1" | cut -d' ' -f4
+}
+
+image_table() { # ORIGIN STORE BLOCK-SIZE
+	echo "0 $(sectors "/dev/mapper/$1") blksnap $(lower "$1") $2 transient $3"
+}
+
+take() { # SNAP STORE BLOCK-SIZE ORIGIN...
+	local snap=$1 store=$2 bs=$3 o
+
+	shift 3
+	for o in "$@"; do
+		dmsetup create "$o-$snap" --notable
+		dmsetup reload "$o-$snap" --table "$(image_table "$o" "$store" "$bs")"
+	done
+	for o in "$@"; do
+		dmsetup suspend "$o"
+	done
+	for o in "$@"; do
+		dmsetup resume "$o-$snap"
+		[ ! -e "$W/$o" ] || cp "$W/$o" "$W/$o-$snap"
+	done
+	for o in "$@"; do
+		dmsetup resume "$o"
+	done
+}
+
+info() { # DEVICE FIELD-NUMBER
+	dmsetup status "$1" | cut -d' ' -f$((3 + $2))
+}
+
+state() {
+	info "$1" 1
+}
+
+shows() { # IMAGE...
+	local i
+
+	for i in "$@"; do
+		bowio verify "/dev/mapper/$i" "$W/$i" || die "$i has changed"
+	done
+}
+
+gone() { # DEVICE...
+	local d
+
+	for d in "$@"; do
+		dmsetup remove --retry "$d"
+	done
+}
+
+# --- several devices, several snapshots ----------------------------------------------
+
+dmsetup create half --table "0 6147 linear $D_ODD 0"
+dmsetup create other --table "0 8192 linear $D_SMALL 0"
+origin a /dev/mapper/other
+origin b /dev/mapper/half
+for o in a b; do
+	bowio fill /dev/mapper/$o $W/$o
+	is "$(info $o 1) $(info $o 2)" "idle 0" "status before"
+done
+churn() { # ORIGIN GENERATION
+	bowio write -t 3 -n 25 -s 512:65536 -a 512 -S "$2" -g "$2" "/dev/mapper/$1" "$W/$1"
+}
+take 1 $D1 4096 a b
+is "$(state a-1) $(state b-1) $(info a 1)" "active active active" "states"
+churn a 1000 & churn b 2000 & shows a-1 b-1
+wait
+take 2 $D1 4096 a b
+churn a 3000 & churn b 4000 & shows a-2 b-2
+wait
+take 3 $D2 4096 a
+churn a 5000
+shows a-1 a-2 a-3 b-1 b-2
+is "$(info a 2) $(info b 2)" "3 2" "live snapshots"
+ok "five images of two devices" true
+
+# Removed from the middle, the newest, the oldest: the others stay as they are.
+gone a-2
+churn a 6000
+shows a-1 a-3
+gone a-3
+churn a 7000
+take 4 $D1 4096 a
+churn a 8000
+shows a-1 a-4
+gone a-1
+churn a 9000
+shows a-4
+gone a-4
+is "$(info a 1) $(info a 2)" "idle 0" "after the last"
+churn a 10000
+bowio verify /dev/mapper/a $W/a
+shows b-1 b-2
+gone b-1 b-2
+ok "removed in any order" true
+
+# --- private writes --------------------------------------------------------------------
+
+take 1 $D1 8192 a
+take 2 $D1 8192 a
+bowio write -t 3 -n 40 -s 512:20000 -a 512 -g 20000 /dev/mapper/a-1 $W/a-1 &
+bowio write -t 3 -n 40 -s 512:20000 -a 512 -g 30000 /dev/mapper/a-2 $W/a-2 &
+churn a 40000
+wait
+shows a-1 a-2
+bowio verify /dev/mapper/a $W/a
+[ "$(info a-1 5)" -gt 0 ] || die "no private blocks: $(dmsetup status a-1)"
+gone a-2 a-1
+ok "writes to an image are its own" true
+
+# --- what it costs ------------------------------------------------------------------------
+
+disk low 16
+low=$disk
+disk store 256
+store=$disk
+origin c "$low"
+bowio fill /dev/mapper/c $W/c
+cost() { # writes to the store and reads of the origin, of 200 first writes
+	local w r
+
+	w=$(blk_stat "$store" writes) r=$(blk_stat "$low" reads)
+	bowio write -n 200 -s 4096 -k 16 -q -r "$1+8192" -g 1 /dev/mapper/c $W/c >/dev/null
+	echo "$(($(blk_stat "$store" writes) - w)) $(($(blk_stat "$low" reads) - r)) $(info c 4)"
+}
+take 1 "$store" 4096 c
+one=$(cost 0)
+is "$one" "200 200 200" "200 first writes, one snapshot"
+take 2 "$store" 4096 c
+take 3 "$store" 4096 c
+take 4 "$store" 4096 c
+is "$(cost 0)" "200 200 400" "200 first writes, four snapshots"
+is "$(cost 0)" "0 0 400" "200 rewrites"
+shows c-1 c-2 c-3 c-4
+is "$(blk_stat "$store" flushes)" 0 "flushes"
+ok "four snapshots cost what one does" true
+
+# Discards have no effect while a snapshot is held; then they go down.
+bowio discard -r 0+8192 /dev/mapper/c
+bowio verify /dev/mapper/c $W/c
+is "$(blk_stat "$low" discards)" 0 "discards below, with a snapshot"
+bowio zeroout -r 20000+2000 /dev/mapper/c $W/c
+shows c-1 c-4
+bowio verify /dev/mapper/c $W/c
+gone c-4 c-1 c-2 c-3
+bowio discard -r 0+8192 /dev/mapper/c
+[ "$(blk_stat "$low" discards)" -gt 0 ] || die "discards do not reach the device"
+bowio fill /dev/mapper/c $W/c
+
+# --- too little space ----------------------------------------------------------------------
+
+dmsetup create tiny --table "0 400 linear $store 0"
+take 1 /dev/mapper/tiny 4096 c
+take 2 "$store" 4096 a
+take 2 /dev/mapper/tiny 4096 c
+bowio write -n 100 -s 4096 -k 16 -q -r 0+8192 -g 50 /dev/mapper/c $W/c
+bowio verify /dev/mapper/c $W/c
+is "$(state c-1) $(state c-2) $(info c 1)" "overflow overflow idle" "states"
+not dd if=/dev/mapper/c-1 of=/dev/null bs=4096 count=1 iflag=direct status=none
+not dd if=/dev/zero of=/dev/mapper/c-2 bs=4096 count=1 oflag=direct status=none
+# A new one, in a store with room, is as good as any, and others never noticed.
+take 3 "$store" 4096 c
+bowio write -n 100 -s 4096 -k 16 -q -r 0+8192 -g 60 /dev/mapper/c $W/c
+shows c-3 a-2
+gone c-1 c-3 c-2 a-2 tiny
+ok "a full store costs the snapshots, nothing else" true
+
+# --- a store that fails, an origin that cannot be read --------------------------------------
+
+dmsetup create bad --table "0 2000 linear $store 0
+2000 6000 error"
+take 1 /dev/mapper/bad 4096 c
+bowio write -n 400 -s 4096 -k 16 -q -r 0+8192 -g 70 /dev/mapper/c $W/c
+bowio verify /dev/mapper/c $W/c
+is "$(state c-1)" failed "state"
+gone c-1 bad
+ok "so does a broken one" true
+
+# --- a slow read of an image ------------------------------------------------------------------
+
+dmsetup create slow --table "0 $(sectors "$low") delay $low 0 2000 $low 0 0"
+dmsetup remove c
+origin c /dev/mapper/slow
+take 1 "$store" 4096 c
+reading() {
+	local f
+
+	read -ra f <"/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor c-1)/stat"
+	[ "${f[8]}" -gt 0 ] || [ -e $W/read ]
+}
+for round in 1 2; do
+	# The read is on its way to the origin when the write comes.
+	rm -f $W/read
+	{ bowio verify -r $((round * 8))+8 /dev/mapper/c-1 $W/c-1 || echo >$W/bad; : >$W/read; } &
+	wait_for 20 reading
+	bowio write -s 4096 -q -r $((round * 8))+8 -g $((80 + round)) /dev/mapper/c $W/c
+	wait
+	[ ! -e $W/bad ] || die "the image showed a new block"
+done
+shows c-1
+gone c-1 c slow
+ok "writes wait for readers of an image" true
+
+# --- refused ---------------------------------------------------------------------------------------
+
+origin c "$low"
+refused() { # WHAT DMSETUP-ARGUMENT...
+	local what=$1
+
+	shift
+	not dmsetup "$@" 2>/dev/null
+	step "refused: $what"
+}
+size=$(sectors "$low")
+refused "no origin" create x --table "0 $(sectors $D3) blksnap $D3 $store transient 4096"
+refused "the origin as its store" create x --table "0 $size blksnap $low /dev/mapper/c transient 4096"
+refused "the same device" create x --table "0 $size blksnap $low $low transient 4096"
+refused "block size" create x --table "0 $size blksnap $low $store transient 5000"
+refused "mode" create x --table "0 $size blksnap $low $store forever 4096"
+refused "arguments" create x --table "0 $size blksnap $low $store transient"
+refused "part of a device" create x --table "0 $((size - 8)) blksnap $low $store transient 4096"
+refused "a live origin" create x --table "0 $size blksnap $low $store transient 4096"
+! dm_exists x || dmsetup remove x
+refused "a second origin" create x --table "0 $size blksnap-origin $low"
+refused "odd end, large sectors" create x --table "0 $(sectors $D_ODD) blksnap $(lower b) $D_4K transient 4096"
+take 1 "$store" 4096 c
+dmsetup create x --notable
+dmsetup reload x --table "$(image_table c "$store" 8192)"
+dmsetup suspend c
+refused "another block size" resume x
+dmsetup resume c
+dmsetup remove x
+refused "another table" reload c-1 --table "$(image_table c "$store" 4096)"
+table=$(dmsetup table c-1)
+is "$table" "0 $size blksnap $(lower c) $(dmsetup table c-1 | cut -d' ' -f5) transient 4096" "table"
+
+# --- detached with an image -------------------------------------------------------------------
+
+bowio verify /dev/mapper/c-1 $W/c-1
+dmsetup reload c --table "0 $size linear $low 0"
+dmsetup suspend c
+dmsetup resume c
+is "$(state c-1)" detached "state"
+not dd if=/dev/mapper/c-1 of=/dev/null bs=4096 count=1 iflag=direct status=none
+dmsetup reload c --table "0 $size blksnap-origin $low"
+dmsetup suspend c
+dmsetup resume c
+take 2 "$store" 4096 c
+bowio write -n 50 -s 4096 -r 0+8192 -g 90 /dev/mapper/c $W/c
+shows c-2
+is "$(state c-1)" detached "state"
+gone c-1 c-2 c b a half other
+ok "detach" true
+disk_gone low
+disk_gone store
