@@ -863,7 +863,7 @@ enum cow_log_error cow_picture_read(struct cow_picture *pic,
 	if (!error)
 		error = check_whole(pic);
 	/* It may have been a good one, restored already: what fails is the disk. */
-	if (error && pic->unreadable)
+	if (error && error != COW_LOG_NO_MEMORY && pic->unreadable)
 		error = COW_LOG_IO;
 	return complain(pic, error);
 }
