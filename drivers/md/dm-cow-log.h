@@ -20,7 +20,7 @@ enum cow_log_error {
 	COW_LOG_BAD_FEATURES,
 	COW_LOG_BAD_GEOMETRY,	/* block size or place of our own impossible */
 	COW_LOG_WRONG_SIZE,	/* device size differs */
-	COW_LOG_BAD_STATE,	/* unknown, or a mark where none is ever written */
+	COW_LOG_BAD_STATE,	/* unknown state word */
 	COW_LOG_BAD_RECORDS,	/* checksum of the records */
 	COW_LOG_FOREIGN,	/* uuid of another checkpoint */
 	COW_LOG_NO_TAIL,	/* neither slot holds a valid version */
