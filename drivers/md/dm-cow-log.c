@@ -438,17 +438,23 @@ int cow_log_write_sealed(struct cow_log *log, struct cow_io *io, u64 place)
 EXPORT_SYMBOL_GPL(cow_log_write_sealed);
 
 /*
- * Write the newest version to @slot. Where that slot holds it already only the
- * header may change, and a header is written whole or not at all.
+ * Write the newest version, stamped, to @slot. Where that slot holds it already
+ * only the header may change, and a header is written whole or not at all.
  */
+static int write_slot(struct cow_log *log, struct cow_io *io, unsigned int slot)
+{
+	u32 sectors = slot == log->newest ? io->atomic_sectors : COW_PAGE_SECTORS;
+
+	return cow_write(io, slot_sector(log, slot), log->tail, sectors);
+}
+
 static int rewrite_slot(struct cow_log *log, struct cow_io *io,
 			unsigned int slot)
 {
-	u32 sectors = slot == log->newest ? io->atomic_sectors : COW_PAGE_SECTORS;
 	int r;
 
 	stamp_slot(log, slot);
-	r = cow_write(io, slot_sector(log, slot), log->tail, sectors);
+	r = write_slot(log, io, slot);
 	if (!r)
 		r = cow_flush(io);
 	if (!r)
@@ -463,8 +469,7 @@ static int rewrite_slot(struct cow_log *log, struct cow_io *io,
 static int disown_slot1(struct cow_log *log, struct cow_io *io)
 {
 	stamp(log);
-	return cow_write(io, log->head.slot1, log->tail,
-			 log->newest ? io->atomic_sectors : COW_PAGE_SECTORS);
+	return write_slot(log, io, 1);
 }
 
 int cow_log_move_slot1(struct cow_log *log, struct cow_io *io, u64 place)

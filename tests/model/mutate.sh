@@ -34,9 +34,9 @@ mutations() {
 	mutate hole4-read-without-flush dm-cow-picture.c \
 		's/if \(cow_flush\(pic->io\)\)/if (0)/'
 	mutate hole5-no-flush-after-mark dm-cow-log.c \
-		's/r = rewrite_slot\(log, io, 1\);/stamp(log); r = cow_write(io, log->head.slot1, log->tail, log->newest ? io->atomic_sectors : COW_PAGE_SECTORS);/'
+		's/r = rewrite_slot\(log, io, 1\);/stamp_slot(log, 1); r = write_slot(log, io, 1);/'
 	mutate hole6-records-in-rewrite dm-cow-log.c \
-		's/u32 sectors = slot == log->newest \? io->atomic_sectors : COW_PAGE_SECTORS;\s*int r;/u32 sectors = COW_PAGE_SECTORS; int r; struct cow_record more = { .kind = COW_RECORD_RESERVE }; if (slot == log->newest && !cow_log_full(log)) cow_log_add(log, &more);/'
+		's/u32 sectors = slot == log->newest \? io->atomic_sectors : COW_PAGE_SECTORS;/u32 sectors = COW_PAGE_SECTORS;/; s/(unsigned int slot\)\s*\{\s*int r;)\s*(stamp_slot\(log, slot\);)/$1 struct cow_record more = { .kind = COW_RECORD_RESERVE }; if (slot == log->newest && !cow_log_full(log)) cow_log_add(log, &more); $2/'
 	mutate hole6-strict-toggle dm-cow-log.c \
 		's/slot_sector\(log, !log->newest\)/slot_sector(log, log->generation & 1)/; s/log->newest = !log->newest;/log->newest = log->generation & 1;/'
 	mutate hole7-no-first-act dm-bow-resume.c \
@@ -98,7 +98,7 @@ mutations() {
 	mutate move-slot1-no-first-flush dm-cow-log.c \
 		's/(The new slot is whole before block 0 names it\.\.\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/'
 	mutate move-slot1-no-second-flush dm-cow-log.c \
-		's/return rewrite_slot\(log, io, 0\);/stamp(log); r = cow_write(io, 0, log->tail, log->newest ? COW_PAGE_SECTORS : io->atomic_sectors); if (!r) log->newest = 0; return r;/'
+		's/return rewrite_slot\(log, io, 0\);/stamp(log); r = write_slot(log, io, 0); if (!r) log->newest = 0; return r;/'
 	mutate move-seal-not-named dm-cow-move.c \
 		's/cow->log\.head\.seal = place;\s*return [^;]*;/cow->log.head.seal = place; return 0;/'
 	mutate move-live-not-named dm-cow-move.c \
