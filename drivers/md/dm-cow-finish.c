@@ -4,8 +4,9 @@
  */
 #include "dm-cow-finish.h"
 
-int cow_write_block0(struct cow_io *io, const struct cow_geometry *geo,
-		     const void *buf)
+/* Its first sectors, where a log header may be, come last. Two flushes inside. */
+static int write_block0(struct cow_io *io, const struct cow_geometry *geo,
+			const void *buf)
 {
 	u32 sectors = cow_run_sectors(geo, 0, 1);
 	u32 first = io->atomic_sectors;
@@ -23,7 +24,6 @@ int cow_write_block0(struct cow_io *io, const struct cow_geometry *geo,
 		r = cow_flush(io);
 	return r;
 }
-EXPORT_SYMBOL_GPL(cow_write_block0);
 
 /* Block 0's entry comes first in the table; it is put back last, elsewhere. */
 static int put_back_hidden(const struct cow_log *log,
@@ -54,7 +54,7 @@ int cow_put_back(const struct cow_log *log, const struct cow_geometry *geo,
 
 	if (!r)
 		r = cow_read(io, log->head.hidden[0].live, buf, geo->block_sectors);
-	return r ? r : cow_write_block0(io, geo, buf);
+	return r ? r : write_block0(io, geo, buf);
 }
 EXPORT_SYMBOL_GPL(cow_put_back);
 
@@ -138,7 +138,7 @@ static int restore_block0(struct cow_picture *pic)
 		return -EINVAL;
 	r = cow_read(pic->io, cow_block_to_sector(&pic->geo, range->to), pic->buf,
 		     cow_run_sectors(&pic->geo, 0, 1));
-	return r ? r : cow_write_block0(pic->io, &pic->geo, pic->buf);
+	return r ? r : write_block0(pic->io, &pic->geo, pic->buf);
 }
 
 int cow_restore(struct cow_picture *pic,

@@ -33,11 +33,4 @@ int cow_put_back(const struct cow_log *log, const struct cow_geometry *geo,
 int cow_restore(struct cow_picture *pic,
 		void (*progress)(void *data, u64 done), void *data);
 
-/*
- * Write block 0 so that its first sectors, where a log header may be, come
- * last. Two flushes inside.
- */
-int cow_write_block0(struct cow_io *io, const struct cow_geometry *geo,
-		     const void *buf);
-
 #endif
