@@ -10,12 +10,19 @@
  */
 #include "dm-cow-picture.h"
 
-int cow_picture_init(struct cow_picture *pic, struct cow_io *io)
+/* One set of ranges after the other; NULL behind the last one. */
+static struct cow_ranges *set_of(struct cow_picture *pic, unsigned int i)
 {
-	struct cow_ranges *sets[] = {
+	struct cow_ranges * const sets[] = {
 		&pic->moved, &pic->born, &pic->ours, &pic->free, &pic->cancelled,
 		&pic->intact,
 	};
+
+	return i < ARRAY_SIZE(sets) ? sets[i] : NULL;
+}
+
+int cow_picture_init(struct cow_picture *pic, struct cow_io *io)
+{
 	unsigned int i;
 	int r;
 
@@ -23,8 +30,8 @@ int cow_picture_init(struct cow_picture *pic, struct cow_io *io)
 	pic->io = io;
 	pic->complaint.record = -1;
 	r = cow_log_init(&pic->log);
-	for (i = 0; i < ARRAY_SIZE(sets) && !r; i++)
-		r = cow_ranges_init(sets[i]);
+	for (i = 0; set_of(pic, i) && !r; i++)
+		r = cow_ranges_init(set_of(pic, i));
 	pic->page = cow_zalloc(sizeof(*pic->page));
 	pic->buf = cow_zalloc(COW_MAX_RUN_SECTORS << 9);
 	if (!r && (!pic->page || !pic->buf))
@@ -37,13 +44,11 @@ EXPORT_SYMBOL_GPL(cow_picture_init);
 
 void cow_picture_exit(struct cow_picture *pic)
 {
+	unsigned int i;
+
 	cow_log_exit(&pic->log);
-	cow_ranges_exit(&pic->moved);
-	cow_ranges_exit(&pic->born);
-	cow_ranges_exit(&pic->ours);
-	cow_ranges_exit(&pic->free);
-	cow_ranges_exit(&pic->cancelled);
-	cow_ranges_exit(&pic->intact);
+	for (i = 0; set_of(pic, i); i++)
+		cow_ranges_exit(set_of(pic, i));
 	cow_free(pic->page);
 	cow_free(pic->buf);
 	pic->page = NULL;
