@@ -39,6 +39,7 @@ void cow_map_exit(struct cow_map *map);
 /* What it takes, in bytes. */
 u64 cow_map_memory(const struct cow_map *map);
 
+/* For tests only. */
 enum cow_state cow_map_get(const struct cow_map *map, u64 block);
 
 /*
