@@ -587,6 +587,29 @@ static bool may_be_ours(const struct cow_picture *pic,
 	return record_valid(pic, &record) || !memcmp(disk, &none, sizeof(none));
 }
 
+/* Does slot 1 hold the records that slot 0's header counts? */
+static bool same_records(const struct slot slots[2])
+{
+	const struct cow_head *a = &slots[0].head, *b = &slots[1].head;
+
+	return a->sequence == b->sequence && a->record_count == b->record_count &&
+	       slots[0].page->header.records_crc == slots[1].page->header.records_crc;
+}
+
+/*
+ * Slot 1 is as it was when block 0 came to name it, and says the same. Then
+ * block 0 may have been cut: what is behind its records may not be ours yet. So
+ * the next version is to go there, and slot 1 counts as the newest.
+ */
+static bool slot0_unfinished(const struct slot slots[2])
+{
+	const struct cow_head *a = &slots[0].head, *b = &slots[1].head;
+
+	return slots[1].valid && !(b->features_compat & COW_FEATURE_SLOT1) &&
+	       same_records(slots) && a->state == b->state && a->seal == b->seal &&
+	       !memcmp(a->hidden, b->hidden, sizeof(a->hidden));
+}
+
 /*
  * Slot 0 does not hold the records that its header counts. Either a write to it
  * was cut, and nobody acted upon that: then every logical block is of one of our
@@ -602,8 +625,7 @@ static bool torn_by_us(const struct cow_picture *pic, const struct slot slots[2]
 	if (a->generation < b->generation)
 		return true;
 	/* A header that was written on its own: the records are those of slot 1. */
-	if (a->sequence == b->sequence && a->record_count == b->record_count &&
-	    page->header.records_crc == slots[1].page->header.records_crc)
+	if (same_records(slots))
 		return true;
 	/* No group yet: block 0 may still hold what was there before the log. */
 	if (!(b->features_compat & COW_FEATURE_SLOT1))
@@ -641,7 +663,7 @@ static enum cow_log_error check_ending(struct cow_picture *pic)
 static enum cow_log_error choose_tail(struct cow_picture *pic,
 				      const struct slot slots[2])
 {
-	unsigned int newest = !slots[0].valid ||
+	unsigned int newest = !slots[0].valid || slot0_unfinished(slots) ||
 		(slots[1].valid &&
 		 slots[1].head.generation > slots[0].head.generation);
 	enum cow_log_error error;

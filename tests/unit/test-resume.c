@@ -106,6 +106,67 @@ static void map_of_a_resumed_log(void **data)
 	cow_exit(&cow);
 }
 
+/*
+ * Entering was cut when the records of block 0 were there and the rest was not.
+ * What the filesystem left behind them must be gone before it can be taken for
+ * somebody else's, that is, before slot 1 is written to.
+ */
+static void entering_was_cut(void **data)
+{
+	struct cow_picture pic;
+	u8 slot1[COW_PAGE_SIZE];
+
+	(void)data;
+	logdisk_extent(&disk, COW_RECORD_FREE, 100, 200);
+	disk.head.seal = 350 * BS;
+	logdisk_finish(&disk);
+	memset(logdisk_block(&disk, 0) + 1024, 0xee, BS * 512 - 1024);
+	memcpy(slot1, logdisk_block(&disk, SLOT1), sizeof(slot1));
+	assert_int_equal(resume(), 0);
+	cow_exit(&cow);
+	assert_memory_equal(logdisk_block(&disk, SLOT1), slot1, sizeof(slot1));
+	/* The next version, torn: its header alone. */
+	disk.head.generation += 10;
+	disk.head.features_compat = COW_FEATURE_SLOT1;
+	logdisk_write(&disk, SLOT1);
+	logdisk_backup(&disk, 10, 200, 1, 10);
+	disk.head.generation++;
+	disk.head.features_compat = 0;
+	cow_page_encode(&disk.page, &disk.head);
+	memcpy(logdisk_block(&disk, 0), &disk.page, 512);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_ALL), COW_LOG_OK);
+	assert_int_equal(pic.log.newest, 1);
+	cow_picture_exit(&pic);
+}
+
+/* The newest version is not written over, wherever slot 1 has been since. */
+static void only_as_long_as_slot1_is_the_same(void **data)
+{
+	struct cow_picture pic;
+
+	(void)data;
+	logdisk_write(&disk, SLOT1);
+	logdisk_backup(&disk, 10, 100, 1, 100);
+	logdisk_write(&disk, 0);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_TAIL), COW_LOG_OK);
+	assert_int_equal(pic.log.newest, 0);
+	cow_picture_exit(&pic);
+	disk.head.hidden[0].live = 200 * BS;
+	logdisk_write(&disk, SLOT1);
+	disk.head.hidden[0].live = LIVE0 * BS;
+	logdisk_write(&disk, 0);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_TAIL), COW_LOG_OK);
+	assert_int_equal(pic.log.newest, 0);
+	cow_picture_exit(&pic);
+	disk.head.features_compat = COW_FEATURE_SLOT1;
+	logdisk_write(&disk, SLOT1);
+	disk.head.features_compat = 0;
+	logdisk_write(&disk, 0);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_TAIL), COW_LOG_OK);
+	assert_int_equal(pic.log.newest, 0);
+	cow_picture_exit(&pic);
+}
+
 static void ended_logs_are_refused(void **data)
 {
 	(void)data;
@@ -127,6 +188,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(voids_survive), TEST(map_of_a_resumed_log),
+		TEST(entering_was_cut), TEST(only_as_long_as_slot1_is_the_same),
 		TEST(ended_logs_are_refused),
 	};
 
