@@ -128,6 +128,7 @@ void disk_copy_stable(struct disk *to, struct disk *from)
 	to->dead = false;
 	to->cut_at = ~0ULL;
 	to->errors = 0;
+	to->bad_nr = 0;
 }
 
 static void check_bounds(struct disk *disk, u64 sector, u32 nr)
@@ -215,9 +216,30 @@ void disk_flush_upto(struct disk *disk, u64 order)
 	disk->flushes++;
 }
 
+void disk_lose(struct disk *disk, u32 within)
+{
+	disk->bad_from = disk->ios + rnd(disk->rng, within);
+	disk->bad_nr = 1 + rnd(disk->rng, chance(disk->rng, 50) ? 3 : 25);
+}
+
+static bool out_of_reach(const struct disk *disk)
+{
+	u64 io = disk->ios - 1;
+
+	return io >= disk->bad_from && io - disk->bad_from < disk->bad_nr;
+}
+
+static bool goes_wrong(struct disk *disk, enum error_kind kind)
+{
+	if (kind == ERROR_SYNC && out_of_reach(disk))
+		return true;
+	return disk->errors && (disk->error_kinds & kind) &&
+	       rnd(disk->rng, 1000) < disk->errors;
+}
+
 bool disk_error(struct disk *disk, enum error_kind kind)
 {
-	if (!disk->errors || !(disk->error_kinds & kind) || rnd(disk->rng, 1000) >= disk->errors)
+	if (!goes_wrong(disk, kind))
 		return false;
 	stats.errors[__builtin_ctz(kind)]++;
 	disk->failures++;
@@ -228,8 +250,12 @@ bool disk_error(struct disk *disk, enum error_kind kind)
 
 static void happened(struct disk *disk)
 {
-	if (!disk->sim)
+	struct sim *sim = disk->sim;
+
+	if (!sim)
 		return;
+	if (sim->have_cow && sim->cow.failed && !sim->committing)
+		fail("written to though the log has failed");
 	stats.events++;
 	disk->sim->sync_step++;
 	judge_event(disk->sim);
@@ -265,6 +291,10 @@ static int dwrite_sync(struct cow_io *io, u64 sector, const void *buf, u32 secto
 	if (disk->dead)
 		return -EIO;
 	w = disk_issue(disk, sector, sectors, buf, NO_LIVE);
+	if (disk->lose_later && !sector) {
+		disk->lose_later = false;
+		disk_lose(disk, 12);
+	}
 	/* A cut while it is written: any part of it may be there. */
 	if (!powered(disk))
 		return -EIO;

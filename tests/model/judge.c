@@ -186,7 +186,7 @@ static void interrupted(struct finish *f, u32 state, enum action action, int r)
 			f->plan->cuts--;
 		f->plan->cut_at = ANYWHERE;
 		revive(disk);
-	} else if (!had_error(f)) {
+	} else if (!had_error(f) || r != -EIO) {
 		fail("%s: %d", names[action], r);
 	} else if (chance(disk->rng, 50)) {
 		revive(disk);
@@ -278,7 +278,7 @@ static bool finish_step(struct finish *f)
 	error = read_log(f->disk, &pic, COW_CHECK_ALL);
 	if (error == COW_LOG_NO_MAGIC) {
 		gone = true;
-	} else if (!error || !had_error(f)) {	/* an error may hide anything */
+	} else if (error != COW_LOG_IO || !had_error(f)) {
 		if (error)
 			refused(&pic, f->plan->commit ? "commit was cut" :
 							"restore was cut");

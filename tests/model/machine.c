@@ -38,9 +38,12 @@ static void release(struct cow *cow, struct cow_waiter *waiter, int error)
 {
 	struct sim *sim = to_sim(cow);
 
-	if (error && error != -ENOSPC && !sim->disk.dead && !sim->errors_seen &&
-	    !sim->suspended)
+	if (error && error != -ENOSPC && !sim->disk.dead &&
+	    (error != -EIO || !(sim->errors_seen || sim->suspended)))
 		fail("a write ends with %d though the disk is sound", error);
+	if (sim->stuck && !error && !cow->passing)
+		fail("a write waited, and is let go in state failed");
+	stats.stuck_refused += sim->stuck && error;
 	if (error == -ENOSPC) {
 		stats.no_space++;
 		if (cow_map_nr_free(&cow->map) > COW_RESERVE_BLOCKS &&
@@ -135,11 +138,19 @@ static void count_copy(const struct sim *sim, const struct cow_op *op)
 			      sim->sectors % sim->block_sectors;
 }
 
+/* What is in the log, nobody knows: it is not to be made worse. */
+static void check_sound(const struct cow *cow, const char *what)
+{
+	if (cow->failed)
+		fail("%s though the log has failed", what);
+}
+
 static void op_start(struct cow_op *op)
 {
 	struct sim *sim = to_sim(op->cow);
 	u64 i;
 
+	check_sound(op->cow, "a copy is begun");
 	TRACE("  copy %llu+%u to %llu", (unsigned long long)op->source, op->nr,
 	      (unsigned long long)op->dest);
 	if (op->dest + op->nr > sim->nr_blocks ||
@@ -163,6 +174,7 @@ static void page_write(struct cow *cow, unsigned int index,
 	struct sim *sim = to_sim(cow);
 	struct task *task;
 
+	check_sound(cow, "a page is written");
 	TRACE("  page %u to %llu: seq %llu gen %llu, %u records", index,
 	      (unsigned long long)write->sector,
 	      (unsigned long long)write->page->header.sequence,
@@ -183,6 +195,7 @@ static void flush(struct cow *cow)
 {
 	struct sim *sim = to_sim(cow);
 
+	check_sound(cow, "a flush is sent");
 	TRACE("  flush issued");
 	machine_add_task(sim, TASK_FLUSH)->order = sim->disk.order;
 }
@@ -191,6 +204,7 @@ static void hide_hold(struct cow *cow, u32 index)
 {
 	struct sim *sim = to_sim(cow);
 
+	check_sound(cow, "a live copy is moved");
 	TRACE("  hold hidden %u", index);
 	user_drain_hidden(sim, index);
 	sim->held[index] = true;
@@ -209,60 +223,81 @@ static void hide_release(struct cow *cow, u32 index)
 }
 
 /*
- * The log may have failed half way: then what counts is on the disk, not in
- * memory.
+ * The mark of an attempt that failed later on is not written again; that of one
+ * that failed before may be there.
  */
-static int commit_log(struct sim *sim)
+static void expect_intent(struct sim *sim)
 {
-	struct cow_picture pic;
-	int r;
-
-	if (!sim->cow.failed)
-		return cow_commit(&sim->cow.log, &sim->cow.geo, sim->cow.io,
-				  sim->cow.buf);
-	r = cow_picture_init(&pic, sim->cow.io);
-	if (!r && cow_picture_read(&pic, COW_CHECK_TAIL))
-		r = -EIO;
-	if (!r)
-		r = cow_commit(&pic.log, &pic.geo, sim->cow.io, pic.buf);
-	cow_picture_exit(&pic);
-	return r;
+	if (sim->phase == PHASE_COMMITTING && !sim->intent_flushes)
+		return;
+	sim->phase = PHASE_COMMITTING;
+	sim->intent_flushes = sim->disk.flushes + 1;
 }
 
-static void commit_run(struct cow *cow, struct cow_exclusive *self)
+static void commit_failed(struct sim *sim, int r)
 {
-	struct sim *sim = to_sim(cow);
+	if (r != -EIO || !(sim->errors_seen || sim->disk.dead))
+		fail("commit: %d", r);
+	stats.commit_errors++;
+	stats.stuck_commit_errors += sim->stuck;
+	sim->intent_flushes = sim->disk.flushes >= sim->intent_flushes ? 0 : ~0ULL;
+	sim->cow.failed = true;
+	memset(sim->lost, 1, sizeof(sim->lost));
+}
+
+static void committed(struct sim *sim)
+{
+	stats.commits++;
+	stats.stuck_commits += sim->stuck;
+	sim->stuck = false;
+	sim->cow.passing = true;
+	sim->cow.failed = false;
+	sim->phase = PHASE_PLAIN;
+	memset(sim->lost, 0, sizeof(sim->lost));
+}
+
+static void end_checkpoint(struct sim *sim)
+{
+	struct cow *cow = &sim->cow;
 	u32 i;
 	int r;
 
-	(void)self;
-	sim->commit_queued = false;
-	if (sim->disk.dead) {	/* or who ran out of space would ask for ever */
-		cow->failed = true;
-		return;
-	}
 	TRACE("live commit");
 	for (i = 0; i < cow->log.head.hidden_count; i++) {
 		user_drain_hidden(sim, i);
 		sim->held[i] = true;
 	}
-	sim->phase = PHASE_COMMITTING;
-	sim->intent_flushes = sim->disk.flushes + 1 + cow->failed;
-	r = commit_log(sim);
+	expect_intent(sim);
+	if (!sim->no_errors && chance(&sim->rng, sim->stuck ? 50 : 5))
+		disk_lose(&sim->disk, 12);
+	sim->committing = true;
+	r = cow_commit(&cow->log, &cow->geo, cow->io, cow->buf);
+	sim->committing = false;
+	sim->disk.bad_nr = 0;
 	TRACE("live commit: %d", r);
 	memset(sim->held, 0, sizeof(sim->held));
-	if (r) {
-		stats.commit_errors++;
-		sim->intent_flushes = ~0ULL;
-		if (!sim->errors_seen && !sim->disk.dead)
-			fail("commit: %d", r);
+	if (r)
+		commit_failed(sim, r);
+	else
+		committed(sim);
+}
+
+/*
+ * In a checkpoint whose log has failed, memory may be ahead of the disk. In
+ * state failed it is not.
+ */
+static void commit_run(struct cow *cow, struct cow_exclusive *self)
+{
+	struct sim *sim = to_sim(cow);
+
+	(void)self;
+	sim->commit_queued = false;
+	if (sim->disk.dead)	/* or who ran out of space would ask for ever */
 		cow->failed = true;
-		memset(sim->lost, 1, sizeof(sim->lost));
-		return;
-	}
-	stats.commits++;
-	cow->passing = true;
-	sim->phase = PHASE_PLAIN;
+	else if (cow->failed && !sim->stuck)
+		stats.commits_refused++;
+	else
+		end_checkpoint(sim);
 }
 
 static void queue_commit(struct sim *sim)
@@ -479,6 +514,7 @@ void machine_note_start(struct sim *sim)
 	if (sim->cow.log.head.prev_place)
 		sim->role[sim->cow.log.head.prev_place / sim->block_sectors] = ROLE_PAGE;
 	sim->engine = true;
+	sim->stuck = false;
 	sim->commit_queued = false;
 	sim->cow.holding = true;
 }
@@ -497,6 +533,7 @@ void machine_start(struct sim *sim)
 		fail("cow_init");
 	sim->have_cow = true;
 	sim->engine = false;
+	sim->stuck = false;
 	sim->errors_seen = false;
 	sim->sync_step = 0;
 	memset(sim->discarded, 0, sizeof(sim->discarded));

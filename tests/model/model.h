@@ -27,7 +27,8 @@
  * Other points are tried with a few random subsets, now and then.
  *
  * Modelled: the kernel crashes while the drive keeps its cache, and the power
- * goes later; errors of any I/O, in commit, restore and resume too; discards
+ * goes later; errors of any I/O, in enter, commit, restore and resume too, and
+ * what is left of a checkpoint that could be neither entered nor undone; discards
  * during a checkpoint and a reclaim after a resume; reads, which nothing may
  * write over; the three policies when space runs out.
  *
@@ -118,6 +119,9 @@ struct disk {
 	struct sim *sim;	/* told of every step, or NULL */
 	u32 errors;		/* in 1000 operations fail */
 	u32 error_kinds;	/* which ones do */
+	u64 bad_from;		/* of the synchronous ones: out of reach from this... */
+	u64 bad_nr;		/* ...for so many */
+	bool lose_later;	/* from a write to block 0 on */
 	u64 failures;		/* injected so far */
 	bool dead;		/* power is gone: nothing works any more */
 	u64 ios;		/* synchronous operations so far */
@@ -147,6 +151,8 @@ enum error_kind {
 };
 
 bool disk_error(struct disk *disk, enum error_kind kind);
+/* One of the next @within synchronous operations fails, and those after it. */
+void disk_lose(struct disk *disk, u32 within);
 
 /* How much of what is not durable survives a power cut. */
 enum cut_style {
@@ -302,6 +308,9 @@ struct sim {
 	u32 write_percent;	/* of the steps, while there is something else to do */
 	bool held[COW_MAX_HIDDEN];
 	bool lost[COW_MAX_HIDDEN];	/* nobody knows which live copy counts */
+	bool stuck;		/* the target's state failed: neither entered nor left */
+	bool committing;
+	bool no_errors;
 	u64 last_slot1, last_seal, last_sequence, last_moves;
 	u8 *role;
 	u32 *run_start;		/* of each backup: the first block of its copy */
@@ -386,9 +395,10 @@ void run_one(struct sim *sim, u64 seed, u32 max_ops, bool no_errors);
 struct stats {
 	u64 runs, events, crash_states, points, exhausted, subset_states,
 	    tear_states, sweeps, sweep_cuts, torn, power_cuts, kernel_crashes,
-	    enters, enter_cuts, enter_errors, second_checkpoints, resumes,
-	    resume_cuts, reclaims, reclaims_resumed, commits, commit_errors,
-	    give_ups, restores, restore_cuts, offline_commits, commit_cuts,
+	    enters, enter_cuts, enter_errors, enters_stuck, second_checkpoints,
+	    resumes, resume_cuts, reclaims, reclaims_resumed, commits,
+	    commits_refused, commit_errors, stuck_refused, stuck_commits,
+	    stuck_commit_errors, give_ups, restores, restore_cuts, offline_commits, commit_cuts,
 	    finish_errors, busy_refused, writes, writes_unaligned,
 	    writes_part, writes_long, writes_hidden, writes_short_block, reads,
 	    reads_hidden, discards, copies, copies_run, copies_behind,

@@ -198,7 +198,7 @@ static enum outcome resume_picture(struct sim *sim, struct cow_picture *pic)
 		sim->phase = PHASE_PLAIN;
 		return GONE;
 	}
-	if (error && sim->errors_seen)
+	if (error == COW_LOG_IO && sim->errors_seen)
 		return AGAIN;
 	if (error)
 		fail("resume: %s (page %llu, record %d)", cow_log_strerror(error),
@@ -218,7 +218,7 @@ static enum outcome resume_picture(struct sim *sim, struct cow_picture *pic)
 	if (sim->disk.dead)
 		return AGAIN;
 	if (r) {
-		if (!sim->errors_seen)
+		if (!sim->errors_seen || r != -EIO)
 			fail("resume: %d", r);
 		return AGAIN;
 	}
@@ -311,14 +311,28 @@ static void trim_phase(struct sim *sim)
 	machine_drain(sim);
 }
 
+/* The log is there or not; either is true as long as what it names is kept. */
+static void get_stuck(struct sim *sim)
+{
+	machine_note_start(sim);
+	sim->stuck = true;
+	memset(sim->lost, 1, sizeof(sim->lost));
+	stats.enters_stuck++;
+	judge_now(sim);
+	go(sim);
+}
+
+/* True if it is neither entered nor left. */
 static bool enter_failed(struct sim *sim, int r, u64 have, u64 needed)
 {
-	if (!sim->errors_seen && (r != -ENOSPC || have >= needed + 3))
+	if (r == -EIO ? !sim->errors_seen : r != -ENOSPC || have >= needed + 3)
 		fail("enter: %d, %llu of %llu blocks free", r,
 		     (unsigned long long)have, (unsigned long long)needed);
 	stats.enter_errors++;
-	if (sim->cow.failed)
-		return come_back(sim);
+	if (sim->cow.failed) {
+		get_stuck(sim);
+		return true;
+	}
 	sim->phase = PHASE_PLAIN;
 	machine_drain(sim);
 	judge_now(sim);
@@ -346,8 +360,14 @@ static bool enter(struct sim *sim)
 	sim->phase = PHASE_ENTERING;
 	TRACE("enter, %llu blocks free", (unsigned long long)have);
 	sim->errors_seen = false;
+	/* What comes before the header is written is not so interesting. */
+	sim->disk.lose_later = !sim->no_errors && chance(&sim->rng, 20);
+	if (!sim->no_errors && chance(&sim->rng, 5))
+		disk_lose(&sim->disk, 25);
 	r = bow_enter(&sim->cow, uuid, 1700000000, &needed);
 	sim->disk.errors = errors;
+	sim->disk.bad_nr = 0;
+	sim->disk.lose_later = false;
 	TRACE("enter: %d", r);
 	if (sim->disk.dead) {
 		stats.enter_cuts++;
@@ -432,11 +452,6 @@ static void settle(struct sim *sim)
 	live_check(&sim->live, sim->disk.view, &nowhere, &sim->disk,
 		   true, "after a live commit");
 	stats.collisions += sim->cow.stats.collisions;
-	if (sim->cow.failed) {
-		machine_stop(sim);
-		boot_plain(sim);
-		return;
-	}
 	sim->engine = false;
 	bow_settle(&sim->cow);
 	stats.second_checkpoints++;
@@ -458,7 +473,8 @@ static void checkpoint(struct sim *sim, u32 *ops)
 		if (chance(rng, 25))
 			sim->disk.cut_at = sim->disk.ios + rnd(rng, 40);
 		steps(sim, nr, rnd(rng, 25));
-		if (!sim->disk.dead && !sim->cow.passing && next < 10) {
+		if (!sim->disk.dead && !sim->cow.passing &&
+		    next < (sim->stuck ? 25 : 10)) {
 			machine_commit(sim);
 			steps(sim, 3, 5);
 		} else if (!sim->disk.dead && next < 25) {
@@ -493,6 +509,7 @@ void run_one(struct sim *sim, u64 seed, u32 max_ops, bool no_errors)
 	sim->rng.state = seed * 0x9e3779b97f4a7c15ULL + 1;
 	sim->judge_rng.state = seed + 77;
 	choose_shape(sim);
+	sim->no_errors = no_errors;
 	if (no_errors)
 		sim->disk.errors = 0;
 	live_init(&sim->live, sim->sectors);
