@@ -291,6 +291,15 @@ void judge_state(struct run *run)
 	image_back(&run->img, before);
 }
 
+u32 missing_backups(struct run *run)
+{
+	struct cow_picture pic;
+	u32 nr = look(run, &pic) ? pic.nr_voids : NOWHERE;
+
+	cow_picture_exit(&pic);
+	return nr;
+}
+
 bool read_free_map(struct image *img, u8 *was_free)
 {
 	struct cow_picture pic;

@@ -77,6 +77,14 @@ mutate no-flush-before-header back dm-cow-finish.c \
 # The last block of a longer write is not looked at.
 mutate last-block-passes fua dm-bow-map.c \
 	's/(\*nr = [^;]* - \*first \+ 1;)/$1 *nr -= *nr > 1;/'
+# After a resume nothing needs to be saved, or all of it once more.
+mutate resume-saves-nothing resume dm-bow-resume.c \
+	's/(cow_map_set\(&cow->map, 0, cow->geo\.nr_blocks, )COW_PROTECTED/$1COW_CHANGED/'
+mutate resume-saves-twice resume dm-bow-resume.c \
+	's/set_ranges\(cow, &pic->moved, COW_CHANGED\);//'
+# What was cut is not cancelled.
+mutate resume-without-voids resume dm-bow-resume.c \
+	's/cow->nr_voids = pic->nr_voids;/cow->nr_voids = 0;/'
 }
 
 echo "$caught caught, $survived survived"

@@ -9,6 +9,9 @@
 #   HOW   frozen: the filesystem is frozen during the commit, and what is to be
 #                 read just before it goes to VIEW
 #         loaded: writers go on during the commit
+#         cut:    a short one, to be cut anywhere before its end
+#         resumed: DATA is such a cut one. Resumed, mounted, trimmed, reclaimed,
+#                 used; then as frozen
 #
 # The last 4 KiB of DATA take the marks, see recording.c.
 
@@ -33,7 +36,6 @@ start() { # NAME DATA LOG
 		queue=/sys/block/dm-$(dmsetup info -c --noheadings -o minor lower)/queue
 		echo 'write through' >"$queue/write_cache"
 	fi
-	load /dev/mapper/lower
 }
 
 stop() {
@@ -118,10 +120,9 @@ commit_loaded() {
 	wait
 }
 
-record() { # NAME DATA LOG VIEW FSBLOCK HOW
-	step "$1: $6, blocks of $5"
-	start "$1" "$2" "$3"
-	mke2fs -q -F -t ext4 -b "$5" -N 512 \
+begin() { # FSBLOCK
+	load /dev/mapper/lower
+	mke2fs -q -F -t ext4 -b "$1" -N 512 \
 		-E nodiscard,lazy_itable_init=0,lazy_journal_init=0 $D
 	mount $D /mnt
 	churn fill /mnt "$seed"
@@ -132,10 +133,45 @@ record() { # NAME DATA LOG VIEW FSBLOCK HOW
 	mark taken
 	dmsetup resume bow
 	is "$(field state)" checkpoint
-	churn_all "$5"
+}
+
+# The reserve is enough for the mount; then ext4 tells what is free.
+go_on() {
+	local before
+
+	mark take ,fsync
+	load /dev/mapper/lower resume
+	mark taken
+	is "$(field state)" checkpoint
+	mount $D /mnt
+	before=$(field free)
+	bow trim --reclaim bow
+	[ "$(field free)" -gt "$before" ] || die "reclaim: $(dmsetup status bow)"
+	work 3 20
+	churn grow /mnt "$seed" 3000000
+	rm -f /mnt/grown
+	sync -f /mnt
+	work 2 10
+}
+
+record() { # NAME DATA LOG VIEW FSBLOCK HOW
+	step "$1: $6, blocks of $5"
+	start "$1" "$2" "$3"
+	case $6 in
+	resumed) go_on ;;
+	*)	begin "$5" ;;
+	esac
+	case $6 in
+	cut)	work 2 15; work 4 10 ;;
+	frozen|loaded) churn_all "$5" ;;
+	esac
 	step "$(dmsetup status bow)"
-	"commit_$6" "$4"
-	is "$(field state)" committed
+	case $6 in
+	cut)	mark commit; mark committed ;;
+	resumed) commit_frozen "$4" ;;
+	*)	"commit_$6" "$4" ;;
+	esac
+	[ "$6" = cut ] || is "$(field state)" committed
 	umount /mnt
 	stop
 }

@@ -16,7 +16,6 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
-#include <sys/stat.h>
 
 #include "replay.h"
 
@@ -352,15 +351,30 @@ static void expect(struct run *run, const struct epoch *epoch)
 
 	run->must_have_none = point[POINT_COMMITTED] < epoch->end;
 	run->may_commit = point[POINT_COMMIT] < epoch->end;
-	run->may_have_none = run->may_commit || point[POINT_TAKEN] >= epoch->end;
+	run->may_have_none = run->may_commit ||
+			     (!run->base && point[POINT_TAKEN] >= epoch->end);
 	if (run->must_have_none)
 		run->figures.committed++;
 	else if (run->may_commit)
 		run->figures.committing++;
-	else if (run->may_have_none)
-		run->figures.entering++;
-	else
+	else if (point[POINT_TAKEN] < epoch->end)
 		run->figures.active++;
+	else if (run->base)
+		run->figures.resuming++;
+	else
+		run->figures.entering++;
+}
+
+static void begin_state(struct walk *walk, u32 e, u32 state)
+{
+	struct run *run = &walk->run;
+
+	run->epoch = e;
+	run->state = state;
+	run->what[0] = 0;
+	run->rng.state = run->seed ^ ((u64)e << 40) ^ ((u64)state << 8);
+	rng_next(&run->rng);
+	make_state(walk, &walk->epochs[e], state);
 }
 
 /* False if it is the same as an earlier one. */
@@ -370,13 +384,8 @@ static bool one_state(struct walk *walk, u32 e, u32 state)
 	const struct epoch *epoch = &walk->epochs[e];
 	struct figures before = run->figures;
 
-	run->epoch = e;
-	run->state = state;
-	run->what[0] = 0;
-	run->rng.state = run->seed ^ ((u64)e << 40) ^ ((u64)state << 8);
-	rng_next(&run->rng);
 	run->img.hashing = true;
-	make_state(walk, epoch, state);
+	begin_state(walk, e, state);
 	run->img.hashing = false;
 	expect(run, epoch);
 	if (!is_new(run->img.hash ^ (run->may_have_none + 2 * run->must_have_none) * 0x9e37ULL)) {
@@ -417,8 +426,24 @@ static void restart(struct walk *walk)
 
 	image_exit(&run->img);
 	image_init(&run->img, run->rec.sectors);
+	if (run->base)
+		image_apply(&run->img, 0, run->base, run->rec.sectors);
 	apply_entries(&run->img, &run->rec, 0, run->rec.point[POINT_TAKE] + 1);
-	memset(run->img.since, 0, run->rec.sectors);
+	if (run->base)
+		base_note_since(run);
+	else
+		memset(run->img.since, 0, run->rec.sectors);
+}
+
+/* All that stands before epoch @e. */
+static void go_to(struct walk *walk, u32 e)
+{
+	const struct recording *rec = &walk->run.rec;
+
+	restart(walk);
+	apply_entries(&walk->run.img, rec, rec->point[POINT_TAKE] + 1,
+		      walk->epochs[e].start);
+	gather(walk, &walk->epochs[e]);
 }
 
 /* @from: number of the first state to make in each epoch. */
@@ -460,38 +485,69 @@ static void only_one(struct walk *walk)
 
 	if (e >= walk->nr)
 		die("there are %u epochs", walk->nr);
-	restart(walk);
-	apply_entries(&walk->run.img, &walk->run.rec,
-		      walk->run.rec.point[POINT_TAKE] + 1, walk->epochs[e].start);
-	gather(walk, &walk->epochs[e]);
+	go_to(walk, e);
 	one_state(walk, e, walk->only_state);
 	printf("epoch %u state %u: %s: as it must be\n", e, walk->only_state,
 	       walk->run.what);
 }
 
-/* ---- before the first state ---------------------------------------------- */
+/* ---- a state to be resumed ----------------------------------------------- */
 
-static u8 *read_file(const char *path, u64 *size)
+#define SAMPLES 4U
+#define FIRST_SAMPLE (1U << MAX_EXHAUSTIVE)	/* no subset has that number */
+
+/* Is it better than what was found so far, and so younger than that? */
+static bool to_be_resumed(struct walk *walk, u32 e, u32 state, bool *missing)
 {
-	FILE *f = fopen(path, "rb");
-	struct stat st;
-	u8 *data;
+	u32 nr;
 
-	if (!f || fstat(fileno(f), &st))
-		die("%s: %s", path, strerror(errno));
-	*size = (u64)st.st_size;
-	data = need(*size);
-	if (fread(data, 1, *size, f) != *size)
-		die("%s: short", path);
-	fclose(f);
-	return data;
+	begin_state(walk, e, state);
+	nr = missing_backups(&walk->run);
+	image_back(&walk->run.img, 0);
+	if (nr == NOWHERE || (*missing && !nr))
+		return false;
+	*missing |= !!nr;
+	return true;
 }
+
+/* The youngest state in which a backup is missing; or else the youngest one. */
+static void make_base(struct walk *walk, const char *path, const char *checkpoint)
+{
+	const u32 *point = walk->run.rec.point;
+	u32 e, s, best = NOWHERE, best_state = 0;
+	bool missing = false;
+
+	restart(walk);
+	for (e = 0; e < walk->nr && walk->epochs[e].end <= point[POINT_COMMIT]; e++) {
+		const struct epoch *epoch = &walk->epochs[e];
+
+		gather(walk, epoch);
+		for (s = FIRST_SAMPLE; s < FIRST_SAMPLE + SAMPLES; s++)
+			if (epoch->start > point[POINT_TAKEN] && epoch->nr &&
+			    !epoch->unclear && to_be_resumed(walk, e, s, &missing)) {
+				best = e;
+				best_state = s;
+			}
+		apply_entries(&walk->run.img, &walk->run.rec, epoch->start, epoch->end);
+	}
+	if (best == NOWHERE)
+		die("%s: nothing to be resumed", walk->run.rec.path);
+	go_to(walk, best);
+	begin_state(walk, best, best_state);
+	printf("to be resumed: epoch %u of %u, %u backups missing: %s\n", best,
+	       walk->nr, missing_backups(&walk->run), walk->run.what);
+	base_save(&walk->run, path, checkpoint);
+}
+
+/* ---- before the first state ---------------------------------------------- */
 
 /* All of the recording, one write after the other, gives what the disk has. */
 static void check_recording(struct run *run, const u8 *disk)
 {
 	u32 s;
 
+	if (run->base)
+		image_apply(&run->img, 0, run->base, run->rec.sectors);
 	apply_entries(&run->img, &run->rec, 0, run->rec.nr);
 	for (s = 0; s < run->rec.sectors; s++)
 		if (memcmp(run->img.data + (size_t)s * SECTOR, disk + (size_t)s * SECTOR,
@@ -532,6 +588,16 @@ static void learn_checkpoint(struct walk *walk)
 		die("%s: no good log after the checkpoint was taken", run->rec.path);
 	check_free_map(run);
 	fsck_clean(run, run->snap);
+}
+
+static void learn_resumed(struct walk *walk)
+{
+	const u32 *point = walk->run.rec.point;
+
+	restart(walk);
+	apply_entries(&walk->run.img, &walk->run.rec, point[POINT_TAKE] + 1,
+		      point[POINT_TAKEN] + 1);
+	base_check(&walk->run);
 }
 
 static void learn_view(struct run *run, const char *path)
@@ -619,6 +685,7 @@ static void report(const struct walk *walk)
 	line("  samples", f->sampled);
 	line("  writes torn in them", f->torn);
 	line("  entering a checkpoint", f->entering);
+	line("  resuming one", f->resuming);
 	line("  checkpoint", f->active);
 	line("  committing", f->committing);
 	line("  committed", f->committed);
@@ -652,10 +719,14 @@ static const char usage[] =
 	"  --scratch FILE   for the programs (default: replay.scratch)\n"
 	"  --failed FILE    leave a failing state there\n"
 	"  --tools N        one state in N is also given to bow and e2fsck (default 40)\n"
-	"  --epoch E --state S [--exhaustive N]  that state alone\n";
+	"  --epoch E --state S [--exhaustive N]  that state alone\n"
+	"  --base FILE --checkpoint FILE  DISK held FILE when the recording began, and\n"
+	"                   is to go back to the checkpoint\n"
+	"  --make           write these two, for a state of this recording, and stop\n";
 
 enum { OPT_STATES = 256, OPT_SEED, OPT_VIEW, OPT_THROUGH, OPT_BOW, OPT_SCRATCH,
-       OPT_FAILED, OPT_TOOLS, OPT_EPOCH, OPT_STATE, OPT_EXHAUSTIVE };
+       OPT_FAILED, OPT_TOOLS, OPT_EPOCH, OPT_STATE, OPT_EXHAUSTIVE, OPT_BASE,
+       OPT_CHECKPOINT, OPT_MAKE };
 
 static const struct option options[] = {
 	{ "states", required_argument, NULL, OPT_STATES },
@@ -669,11 +740,15 @@ static const struct option options[] = {
 	{ "epoch", required_argument, NULL, OPT_EPOCH },
 	{ "state", required_argument, NULL, OPT_STATE },
 	{ "exhaustive", required_argument, NULL, OPT_EXHAUSTIVE },
+	{ "base", required_argument, NULL, OPT_BASE },
+	{ "checkpoint", required_argument, NULL, OPT_CHECKPOINT },
+	{ "make", no_argument, NULL, OPT_MAKE },
 	{ "help", no_argument, NULL, 'h' },
 	{ 0 }
 };
 
-static const char *view_path;
+static const char *view_path, *base_path, *checkpoint_path;
+static bool making;
 
 static void option(int c)
 {
@@ -691,6 +766,9 @@ static void option(int c)
 	case OPT_EPOCH: walk.only_epoch = (u32)number; break;
 	case OPT_STATE: walk.only_state = (u32)number; break;
 	case OPT_EXHAUSTIVE: walk.exhaustive = (u32)number; break;
+	case OPT_BASE: base_path = optarg; break;
+	case OPT_CHECKPOINT: checkpoint_path = optarg; break;
+	case OPT_MAKE: making = true; break;
 	case 'h': printf("%s", usage); exit(0);
 	default: exit(2);
 	}
@@ -720,15 +798,21 @@ int main(int argc, char **argv)
 	remember(argc, argv);
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1)
 		option(c);
-	if (optind + 2 != argc)
+	if (optind + 2 != argc || !base_path != !checkpoint_path ||
+	    (making && !base_path))
 		die("%s", usage);
 	disk = read_file(argv[optind + 1], &size);
 	recording_open(&run->rec, argv[optind], size);
 	image_init(&run->img, run->rec.sectors);
+	if (base_path && !making)
+		base_load(run, base_path, checkpoint_path);
 	check_recording(run, disk);
 	if (walk.through)
 		check_through(&run->rec);
-	learn_checkpoint(&walk);
+	if (run->base)
+		learn_resumed(&walk);
+	else
+		learn_checkpoint(&walk);
 	if (view_path)
 		learn_view(run, view_path);
 	find_epochs(&walk);
@@ -737,6 +821,10 @@ int main(int argc, char **argv)
 		choose_exhaustive(&walk);
 	walk.writes = need(run->rec.nr * sizeof(*walk.writes));
 	walk.fuas = need(run->rec.nr * sizeof(*walk.fuas));
+	if (making) {
+		make_base(&walk, base_path, checkpoint_path);
+		return 0;
+	}
 	if (walk.only_epoch != NOWHERE) {
 		only_one(&walk);
 		return 0;

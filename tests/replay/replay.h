@@ -6,6 +6,7 @@
  *	image.c		the device in memory; every write to it can be taken back
  *	judge.c		restore and commit, in this process, with cuts
  *	tool.c		the same by the programs: bow, e2fsck
+ *	base.c		a run that begins with a crash state of another one
  *	replay.c	options, epochs, which states to make, figures
  *
  * Everything random in a state follows from the seed, the number of its epoch
@@ -66,6 +67,7 @@ struct entry {
 enum point {
 	POINT_TAKE,		/* all is frozen; the checkpoint message comes next */
 	POINT_TAKEN,		/* it has returned */
+				/* or: the table is loaded with resume; it is live */
 	POINT_COMMIT,		/* the commit message comes next */
 	POINT_COMMITTED,	/* it has returned */
 	NR_POINTS,
@@ -129,7 +131,7 @@ void image_revive(struct image *img);
 
 struct figures {
 	u64 states, distinct, exhaustive, sampled, torn;
-	u64 entering, active, committing, committed;
+	u64 entering, resuming, active, committing, committed;
 	u64 no_log, restores, commits, finished, pending_voids, dropped_tails;
 	u64 restore_cuts, commit_cuts, tool_restores, tool_commits, tool_cuts;
 	u64 fsck_back, fsck_live, view_checks;
@@ -140,6 +142,7 @@ struct run {
 	struct image img;
 	u8 *snap;		/* the device at the checkpoint */
 	u8 *was_free;		/* block: free then */
+	u8 *base;		/* the device when this began, or NULL: all zero */
 	u8 *view;		/* what was to be read at the commit, or NULL */
 	u8 *view_free;		/* block: nothing to be read there */
 	u64 seed;
@@ -151,7 +154,7 @@ struct run {
 
 	/* The state being judged. */
 	struct rng rng;
-	u32 epoch, state, base;
+	u32 epoch, state;
 	char what[512];
 	bool may_have_none;	/* no log */
 	bool must_have_none;
@@ -166,12 +169,23 @@ void die(const char *format, ...)
 void *need(size_t size);
 
 void judge_state(struct run *run);
+/* Records of the log on the image whose backups are missing; NOWHERE: no log. */
+u32 missing_backups(struct run *run);
 /* The free map of the log on the image, as blocks; false if there is no log. */
 bool read_free_map(struct image *img, u8 *was_free);
 /* First sector that is not what it was at the checkpoint, or NOWHERE. */
 u32 not_rolled_back(const struct run *run, const u8 *data);
 /* First sector with something in it that differs from the view, or NOWHERE. */
 u32 not_as_viewed(const struct run *run, const u8 *data);
+
+/* The state on the image, and the checkpoint it is of, for a run that goes on. */
+void base_save(const struct run *run, const char *path, const char *checkpoint);
+void base_load(struct run *run, const char *path, const char *checkpoint);
+/* The log that goes on is that of the checkpoint. */
+void base_check(struct run *run);
+/* Which sectors of the image are not what they were at the checkpoint? */
+void base_note_since(struct run *run);
+u8 *read_file(const char *path, u64 *size);
 
 void tool_judge(struct run *run, bool commit, const struct cow_head *head);
 /* Blocks that the ext4 on @data has not allocated. */
