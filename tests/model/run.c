@@ -339,6 +339,18 @@ static bool enter_failed(struct sim *sim, int r, u64 have, u64 needed)
 	return false;
 }
 
+/* Were there more free extents than are remembered? */
+static bool forgetful(const struct sim *sim)
+{
+	u64 i, known = 0, were_free = 0;
+
+	for (i = 0; i < sim->cow.nr_freemap; i++)
+		known += sim->cow.freemap[i].nr;
+	for (i = 0; i < sim->nr_blocks; i++)
+		were_free += sim->was_free[i];
+	return known < were_free;
+}
+
 static bool enter(struct sim *sim)
 {
 	u32 errors = sim->disk.errors;
@@ -376,6 +388,7 @@ static bool enter(struct sim *sim)
 	sim->disk.cut_at = ~0ULL;
 	if (!r) {
 		stats.enters++;
+		stats.forgetful += forgetful(sim);
 		sim->resumed = false;
 		memset(sim->discarded, 0, sizeof(sim->discarded));
 		sim->phase = PHASE_ACTIVE;
