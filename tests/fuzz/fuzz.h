@@ -19,6 +19,7 @@
 
 #include <stdio.h>
 
+#include "common/random.h"
 #include "dm-bow-proto.h"
 #include "dm-cow-finish.h"
 

@@ -12,20 +12,7 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1,
 				 const uint8_t *data2, size_t size2, uint8_t *out,
 				 size_t max, unsigned int seed);
 
-static u64 state;
-
-static u64 rnd(u64 n)
-{
-	state ^= state << 13;
-	state ^= state >> 7;
-	state ^= state << 17;
-	return (state >> 11) % n;
-}
-
-static bool one_in(u32 n)
-{
-	return !rnd(n);
-}
+static struct rng rng;
 
 /* ---- what is there ------------------------------------------------------------ */
 
@@ -36,7 +23,7 @@ static struct item *some_page(struct input *in)
 	u32 i, seen = 0;
 
 	for (i = 0; i < in->nr_items; i++)
-		if (item_page(&in->items[i]) && one_in(++seen))
+		if (item_page(&in->items[i]) && one_in(&rng, ++seen))
 			found = &in->items[i];
 	return found;
 }
@@ -103,14 +90,15 @@ static struct cow_disk_record *some_record(struct cow_disk_page *page)
 {
 	u32 count = count_of(page);
 
-	return count ? &page->records[rnd(count)] : NULL;
+	return count ? &page->records[rnd(&rng, count)] : NULL;
 }
 
 static u64 random_block(const struct input *in)
 {
 	u64 blocks = input_sectors(in) / input_block(in);
 
-	return (one_in(8) ? rnd(blocks + 2) : 1 + rnd(blocks - 1)) * input_block(in);
+	return (one_in(&rng, 8) ? rnd(&rng, blocks + 2) : 1 + rnd(&rng, blocks - 1)) *
+	       input_block(in);
 }
 
 /* A place: one that means something already, or its neighbour, or any. */
@@ -121,23 +109,23 @@ static u64 some_place(struct input *in)
 	struct cow_disk_record *record;
 	u64 place = random_block(in);
 
-	if (!item || one_in(3))
+	if (!item || one_in(&rng, 3))
 		return place;
 	page = item_page(item);
 	record = some_record(page);
-	switch (rnd(7)) {
+	switch (rnd(&rng, 7)) {
 	case 0: place = le64_to_cpu(page->header.slot1); break;
 	case 1: place = le64_to_cpu(page->header.seal); break;
-	case 2: place = le64_to_cpu(page->header.hidden[rnd(3)].live); break;
+	case 2: place = le64_to_cpu(page->header.hidden[rnd(&rng, 3)].live); break;
 	case 3: place = le64_to_cpu(page->header.prev_place); break;
-	case 4: place = le64_to_cpu(page->header.hidden[rnd(3)].source); break;
+	case 4: place = le64_to_cpu(page->header.hidden[rnd(&rng, 3)].source); break;
 	case 5: if (record) place = le64_to_cpu(record->dest); break;
 	case 6: if (record)
 			place = le64_to_cpu(record->source) & COW_RECORD_SECTOR_MASK;
 		break;
 	}
-	if (one_in(4))
-		place += one_in(2) ? input_block(in) : 0ULL - input_block(in);
+	if (one_in(&rng, 4))
+		place += one_in(&rng, 2) ? input_block(in) : 0ULL - input_block(in);
 	return place;
 }
 
@@ -149,23 +137,23 @@ static void nudge64(__le64 *at)
 				     1ULL << 63, ~0ULL, ~7ULL };
 	u64 value = le64_to_cpu(*at);
 
-	*at = cpu_to_le64(one_in(4) ? edges[rnd(ARRAY_SIZE(edges))] :
-				      value + rnd(5) - 2);
+	*at = cpu_to_le64(one_in(&rng, 4) ? edges[rnd(&rng, ARRAY_SIZE(edges))] :
+				      value + rnd(&rng, 5) - 2);
 }
 
 static void nudge32(__le32 *at, u32 below)
 {
 	u32 value = le32_to_cpu(*at);
 
-	*at = cpu_to_le32(one_in(8) ? (u32)rnd(1ULL << 32) : one_in(2) ?
-			  (u32)rnd(below) : value + (u32)rnd(3) - 1);
+	*at = cpu_to_le32(one_in(&rng, 8) ? (u32)rnd(&rng, 1ULL << 32) : one_in(&rng, 2) ?
+			  (u32)rnd(&rng, below) : value + (u32)rnd(&rng, 3) - 1);
 }
 
 static void change_hidden(struct input *in, struct cow_disk_header *header)
 {
-	struct cow_disk_hidden *hidden = &header->hidden[rnd(3)];
+	struct cow_disk_hidden *hidden = &header->hidden[rnd(&rng, 3)];
 
-	if (one_in(3))
+	if (one_in(&rng, 3))
 		hidden->source = cpu_to_le64(some_place(in));
 	else
 		hidden->live = cpu_to_le64(some_place(in));
@@ -173,7 +161,7 @@ static void change_hidden(struct input *in, struct cow_disk_header *header)
 
 static void change_header(struct input *in, struct cow_disk_header *header)
 {
-	switch (rnd(18)) {
+	switch (rnd(&rng, 18)) {
 	case 0: nudge32(&header->state, 5); break;
 	case 1: case 2: nudge64(&header->generation); break;
 	case 3: nudge64(&header->sequence); break;
@@ -181,12 +169,12 @@ static void change_header(struct input *in, struct cow_disk_header *header)
 	case 5: nudge32(&header->record_count, COW_PAGE_RECORDS + 1); break;
 	case 6: nudge32(&header->hidden_count, COW_MAX_HIDDEN + 2); break;
 	case 7: case 8: header->slot1 = cpu_to_le64(some_place(in)); break;
-	case 9: case 10: header->seal = cpu_to_le64(one_in(4) ? 0 : some_place(in)); break;
-	case 11: header->prev_place = cpu_to_le64(one_in(4) ? 0 : some_place(in)); break;
+	case 9: case 10: header->seal = cpu_to_le64(one_in(&rng, 4) ? 0 : some_place(in)); break;
+	case 11: header->prev_place = cpu_to_le64(one_in(&rng, 4) ? 0 : some_place(in)); break;
 	case 12: case 13: change_hidden(in, header); break;
-	case 14: header->uuid[rnd(16)] ^= 1; break;
+	case 14: header->uuid[rnd(&rng, 16)] ^= 1; break;
 	case 15: nudge32(&header->block_sectors, 4096); break;
-	case 16: ((u8 *)header)[16 + rnd(12)] ^= 1 << rnd(8); break;
+	case 16: ((u8 *)header)[16 + rnd(&rng, 12)] ^= 1 << rnd(&rng, 8); break;
 	case 17: nudge64(&header->device_sectors); break;
 	}
 }
@@ -197,28 +185,28 @@ static u32 random_run(struct input *in)
 {
 	u32 most = COW_MAX_RUN_SECTORS / input_block(in);
 
-	return (u32)(1 + rnd(one_in(8) ? most : min(most, 4U))) * input_block(in);
+	return (1 + rnd(&rng, one_in(&rng, 8) ? most : min(most, 4U))) * input_block(in);
 }
 
 static void random_record(struct input *in, struct cow_disk_record *record)
 {
-	u64 kind = 1 + rnd(4);
+	u64 kind = 1 + rnd(&rng, 4);
 	u64 source = some_place(in) & COW_RECORD_SECTOR_MASK;
 	bool backup = kind == COW_RECORD_BACKUP;
 	bool extent = kind == COW_RECORD_FREE || kind == COW_RECORD_RESERVE;
 
 	record->source = cpu_to_le64(source | kind << COW_RECORD_KIND_SHIFT);
-	record->dest = cpu_to_le64(extent ? random_run(in) * (1 + rnd(9)) :
+	record->dest = cpu_to_le64(extent ? random_run(in) * (1 + rnd(&rng, 9)) :
 					    some_place(in));
 	record->sectors = cpu_to_le32(backup ? random_run(in) : 0);
-	record->data_crc = cpu_to_le32((u32)rnd(2));
+	record->data_crc = cpu_to_le32((u32)rnd(&rng, 2));
 }
 
 static void change_record(struct input *in, struct cow_disk_record *record)
 {
 	u64 kind = le64_to_cpu(record->source) & ~COW_RECORD_SECTOR_MASK;
 
-	switch (rnd(7)) {
+	switch (rnd(&rng, 7)) {
 	case 0: random_record(in, record); break;
 	case 1: case 2:
 		record->source = cpu_to_le64(kind | (some_place(in) &
@@ -238,14 +226,14 @@ static void set_count(struct cow_disk_page *page, u32 count)
 static void insert_record(struct input *in, struct cow_disk_page *page)
 {
 	u32 count = count_of(page);
-	u64 at = one_in(2) ? count : rnd(count + 1);
+	u64 at = one_in(&rng, 2) ? count : rnd(&rng, count + 1);
 	struct cow_disk_record *record = &page->records[at];
 
 	if (count == COW_PAGE_RECORDS)
 		return;
 	memmove(record + 1, record, (count - at) * sizeof(*record));
-	if (count && one_in(4))
-		*record = page->records[rnd(count + 1)];
+	if (count && one_in(&rng, 4))
+		*record = page->records[rnd(&rng, count + 1)];
 	else
 		random_record(in, record);
 	set_count(page, count + 1);
@@ -348,7 +336,7 @@ static void turn_page(struct input *in)
 		return;
 	header = &item_page(newest)->header;
 	place = le64_to_cpu(header->seal);
-	if (!place || one_in(4))
+	if (!place || one_in(&rng, 4))
 		place = random_block(in);
 	sealed = new_item(in, 'R', place);
 	if (!sealed)
@@ -359,18 +347,18 @@ static void turn_page(struct input *in)
 	header->prev_generation = header->generation;
 	header->sequence = cpu_to_le64(le64_to_cpu(header->sequence) + 1);
 	header->generation = cpu_to_le64(generation(newest) + 1);
-	header->seal = cpu_to_le64(one_in(4) ? 0 : random_block(in));
-	set_count(item_page(newest), (u32)rnd(2));
+	header->seal = cpu_to_le64(one_in(&rng, 4) ? 0 : random_block(in));
+	set_count(item_page(newest), (u32)rnd(&rng, 2));
 }
 
 static void change_page(struct input *in)
 {
-	struct item *item = one_in(2) ? some_page(in) : newest_page(in);
+	struct item *item = one_in(&rng, 2) ? some_page(in) : newest_page(in);
 	struct cow_disk_page *page = item ? item_page(item) : NULL;
 
 	if (!page)
 		return;
-	switch (rnd(9)) {
+	switch (rnd(&rng, 9)) {
 	case 0: case 1: change_header(in, &page->header); break;
 	case 2: case 3: insert_record(in, page); break;
 	case 4: remove_record(page); break;
@@ -388,13 +376,13 @@ static void change_page(struct input *in)
 
 static void change_data(struct input *in)
 {
-	struct item *item = new_item(in, one_in(2) ? 'F' : 'C', some_place(in));
+	struct item *item = new_item(in, one_in(&rng, 2) ? 'F' : 'C', some_place(in));
 
 	if (!item)
 		return;
-	item->nr = (u16)(one_in(4) ? 1 : input_block(in));
+	item->nr = (u16)(one_in(&rng, 4) ? 1 : input_block(in));
 	item->from = (u16)some_place(in);
-	item->byte = (u8)rnd(256);
+	item->byte = (u8)rnd(&rng, 256);
 }
 
 static void change_items(struct input *in)
@@ -404,9 +392,9 @@ static void change_items(struct input *in)
 
 	if (!in->nr_items)
 		return;
-	a = (u32)rnd(in->nr_items);
-	b = (u32)rnd(in->nr_items);
-	switch (rnd(5)) {
+	a = (u32)rnd(&rng, in->nr_items);
+	b = (u32)rnd(&rng, in->nr_items);
+	switch (rnd(&rng, 5)) {
 	case 0:
 		in->items[a] = in->items[--in->nr_items];
 		break;
@@ -419,23 +407,23 @@ static void change_items(struct input *in)
 		in->items[a].sector = (u16)some_place(in);
 		break;
 	case 3:
-		in->items[a].nr = (u16)rnd(in->items[a].nr + 2U);
+		in->items[a].nr = (u16)rnd(&rng, in->items[a].nr + 2U);
 		break;
 	case 4:
-		in->items[a].data[rnd(64)] ^= 1 << rnd(8);
+		in->items[a].data[rnd(&rng, 64)] ^= 1 << rnd(&rng, 8);
 		break;
 	}
 }
 
 static void change(struct input *in)
 {
-	switch (rnd(16)) {
+	switch (rnd(&rng, 16)) {
 	case 0: change_data(in); break;
 	case 1: change_items(in); break;
 	case 2: next_version(in); break;
 	case 3: turn_page(in); break;
-	case 4: in->cut = (u8)rnd(256); break;
-	case 5: in->shape = (u8)rnd(256); break;
+	case 4: in->cut = (u8)rnd(&rng, 256); break;
+	case 5: in->shape = (u8)rnd(&rng, 256); break;
 	default: change_page(in);
 	}
 }
@@ -474,7 +462,7 @@ static bool repair_data(struct input *in, const struct cow_picture *pic)
 		return false;
 	disk = &item_page(item)->records[pic->complaint.record];
 	record = cow_record_decode(disk);
-	disk->data_crc = cpu_to_le32(one_in(6) ?
+	disk->data_crc = cpu_to_le32(one_in(&rng, 6) ?
 		data_crc(pic, record.source, record.sectors, false) :
 		data_crc(pic, record.dest, record.sectors, true));
 	item_fix(item);
@@ -529,8 +517,6 @@ void input_repair(struct input *in)
 
 	if (!scratch.mem)
 		disk_init(&scratch);
-	if (!state)
-		state = 1;
 	for (i = 0; i < 12 && repair_once(in); i++)
 		;
 }
@@ -544,13 +530,13 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max,
 {
 	u64 n;
 
-	state = seed * 0x9e3779b97f4a7c15ULL + 1;
-	if (one_in(20))
+	rng.state = seed;
+	if (one_in(&rng, 20))
 		return LLVMFuzzerMutate(data, size, max);
 	input_parse(&input, data, size);
-	for (n = 1 + rnd(4); n; n--)
+	for (n = 1 + rnd(&rng, 4); n; n--)
 		change(&input);
-	if (!one_in(6))
+	if (!one_in(&rng, 6))
 		input_repair(&input);
 	return input_write(&input, data, max);
 }
@@ -561,12 +547,12 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1,
 {
 	u64 n;
 
-	state = seed * 0x9e3779b97f4a7c15ULL + 1;
+	rng.state = seed;
 	input_parse(&input, data1, size1);
 	input_parse(&other, data2, size2);
-	for (n = 1 + rnd(3); n && other.nr_items && input.nr_items < MAX_ITEMS; n--)
-		input.items[input.nr_items++] = other.items[rnd(other.nr_items)];
-	if (!one_in(3))
+	for (n = 1 + rnd(&rng, 3); n && other.nr_items && input.nr_items < MAX_ITEMS; n--)
+		input.items[input.nr_items++] = other.items[rnd(&rng, other.nr_items)];
+	if (!one_in(&rng, 3))
 		input_repair(&input);
 	return input_write(&input, out, max);
 }

@@ -43,48 +43,15 @@
 
 #include <stdio.h>
 
+#include "common/random.h"
 #include "dm-bow-proto.h"
 #include "dm-cow-finish.h"
-
-/* Arguments are often random here, so they are evaluated once. */
-#undef min
-#undef max
-#define min(a, b) \
-	({ __auto_type a_ = (a); __auto_type b_ = (b); a_ < b_ ? a_ : b_; })
-#define max(a, b) \
-	({ __auto_type a_ = (a); __auto_type b_ = (b); a_ > b_ ? a_ : b_; })
 
 #define SECTOR 512U
 #define NO_LIVE (~0ULL)
 
 #define ERROR_KINDS 5		/* enum error_kind */
 #define MAX_EXHAUSTIVE 12
-
-/* ---- random numbers ------------------------------------------------------ */
-
-struct rng {
-	u64 state;
-};
-
-static inline u64 rng_next(struct rng *rng)
-{
-	u64 z = rng->state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
-}
-
-/* 0 to @n - 1. */
-static inline u32 rnd(struct rng *rng, u64 n)
-{
-	return (u32)(rng_next(rng) % n);
-}
-
-static inline bool chance(struct rng *rng, u32 percent)
-{
-	return rnd(rng, 100) < percent;
-}
 
 /* ---- the disk ------------------------------------------------------------ */
 

@@ -240,7 +240,7 @@ prepare() {
 	mkdir -p "$base/src/drivers" "$base/src/tests" &&
 	cp -rp "$top/drivers/md" "$base/src/drivers/" &&
 	cp -rp "$top/include" "$top/userspace" "$base/src/" &&
-	cp -rp ../model ../unit "$base/src/tests/" &&
+	cp -rp ../common ../model ../unit "$base/src/tests/" &&
 	make -s -j "$jobs" -C "$base/src/tests/model" B="$base/build" || exit 2
 }
 

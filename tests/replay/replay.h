@@ -17,35 +17,11 @@
 
 #include <stdio.h>
 
+#include "common/random.h"
 #include "dm-cow-finish.h"
 
 #define SECTOR 512U
 #define NOWHERE (~0U)
-
-/* ---- random numbers ------------------------------------------------------ */
-
-struct rng {
-	u64 state;
-};
-
-static inline u64 rng_next(struct rng *rng)
-{
-	u64 z = rng->state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ z >> 27) * 0x94d049bb133111ebULL;
-	return z ^ z >> 31;
-}
-
-static inline u32 rnd(struct rng *rng, u32 n)
-{
-	return (u32)(rng_next(rng) % n);
-}
-
-static inline bool one_in(struct rng *rng, u32 n)
-{
-	return n && !rnd(rng, n);
-}
 
 /* ---- the recording ------------------------------------------------------- */
 
