@@ -157,6 +157,22 @@ void logdisk_finish(struct logdisk *disk)
 	logdisk_write(disk, 0);
 }
 
+struct logdisk disk;
+
+int disk_setup(void **data)
+{
+	(void)data;
+	logdisk_init(&disk);
+	return 0;
+}
+
+int disk_teardown(void **data)
+{
+	(void)data;
+	logdisk_exit(&disk);
+	return 0;
+}
+
 enum cow_log_error logdisk_read(struct logdisk *disk, struct cow_picture *pic,
 				enum cow_picture_depth depth)
 {

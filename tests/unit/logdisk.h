@@ -39,6 +39,11 @@ void logdisk_finish(struct logdisk *disk);
 enum cow_log_error logdisk_read(struct logdisk *disk, struct cow_picture *pic,
 				enum cow_picture_depth depth);
 
+/* The disk of a test, made and forgotten by these two. */
+extern struct logdisk disk;
+int disk_setup(void **data);
+int disk_teardown(void **data);
+
 /* The nth allocation from now on fails; 0: none. */
 void fail_allocation(unsigned int nth);
 

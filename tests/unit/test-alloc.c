@@ -69,19 +69,19 @@ static void random_operations(void **data)
 	(void)data;
 	assert_int_equal(cow_map_init(&map, NR), 0);
 	for (i = 0; i < 40; i++) {
-		start = rnd(NR);
-		cow_map_set(&map, start, min(1 + rnd(200), NR - start), COW_FREE);
+		start = rnd(&rng, NR);
+		cow_map_set(&map, start, min(1 + rnd(&rng, 200), NR - start), COW_FREE);
 	}
 	cow_alloc_reset(&alloc, &map);
 	for (i = 0; i < 100000 && cow_map_nr_free(&map); i++) {
 		u64 before = cow_map_nr_free(&map);
 
-		if (!rnd(10))
-			cow_map_replace(&map, rnd(NR), 1, COW_FREE, COW_LOOSE);
-		if (!rnd(50) && i < 1000)
-			cow_map_replace(&map, rnd(NR), 1, COW_PROTECTED, COW_FREE);
+		if (!rnd(&rng, 10))
+			cow_map_replace(&map, rnd(&rng, NR), 1, COW_FREE, COW_LOOSE);
+		if (!rnd(&rng, 50) && i < 1000)
+			cow_map_replace(&map, rnd(&rng, NR), 1, COW_PROTECTED, COW_FREE);
 		before = cow_map_nr_free(&map);
-		nr = cow_alloc_run(&alloc, &map, 1 + rnd(30), &start);
+		nr = cow_alloc_run(&alloc, &map, 1 + rnd(&rng, 30), &start);
 		assert_int_equal(nr > 0, before > 0);
 		assert_int_equal(cow_map_nr_free(&map), before - nr);
 		if (nr)

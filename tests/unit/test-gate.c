@@ -7,7 +7,6 @@
 #include "dm-bow-proto.h"
 #include "logdisk.h"
 
-static struct logdisk disk;
 static struct cow cow;
 static struct cow_op op;
 static unsigned int pages, flushes, released, started;
@@ -78,9 +77,8 @@ static int setup(void **data)
 {
 	struct cow_picture pic;
 
-	(void)data;
+	disk_setup(data);
 	pages = flushes = released = started = 0;
-	logdisk_init(&disk);
 	logdisk_extent(&disk, COW_RECORD_FREE, 160, 200);
 	disk.head.seal = 350 * BS;
 	logdisk_finish(&disk);
@@ -95,10 +93,8 @@ static int setup(void **data)
 
 static int teardown(void **data)
 {
-	(void)data;
 	cow_exit(&cow);
-	logdisk_exit(&disk);
-	return 0;
+	return disk_teardown(data);
 }
 
 /* The page has room for what must be cancelled and for nothing else. */

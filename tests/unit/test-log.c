@@ -5,21 +5,6 @@
 #include "dm-cow-finish.h"
 #include "logdisk.h"
 
-static struct logdisk disk;
-
-static int setup(void **data)
-{
-	(void)data;
-	logdisk_init(&disk);
-	return 0;
-}
-
-static int teardown(void **data)
-{
-	(void)data;
-	logdisk_exit(&disk);
-	return 0;
-}
 
 static void expect_depth(enum cow_log_error error, enum cow_picture_depth depth)
 {
@@ -635,32 +620,32 @@ static void garbage(void **data)
 	(void)data;
 	for (i = 0; i < 3000; i++) {
 		struct cow_record record = {
-			.kind = 1 + rnd(4),
-			.source = rnd(BLOCKS) * BS, .dest = rnd(BLOCKS) * BS,
-			.sectors = rnd(5) * BS, .crc = (u32)rnd(1ULL << 32),
+			.kind = 1 + rnd(&rng, 4),
+			.source = rnd(&rng, BLOCKS) * BS, .dest = rnd(&rng, BLOCKS) * BS,
+			.sectors = rnd(&rng, 5) * BS, .crc = (u32)rnd(&rng, 1ULL << 32),
 		};
 
 		if (disk.head.record_count > 100)
 			disk.head.record_count = 1;
-		if (!rnd(8))
-			record.source = rnd(~0ULL);
-		if (!rnd(8))
-			record.dest = rnd(~0ULL);
-		if (record.dest < disk.io.sectors - 40 && rnd(2))
+		if (!rnd(&rng, 8))
+			record.source = rnd(&rng, ~0ULL);
+		if (!rnd(&rng, 8))
+			record.dest = rnd(&rng, ~0ULL);
+		if (record.dest < disk.io.sectors - 40 && rnd(&rng, 2))
 			record.crc = cow_crc(disk.mem + record.dest * 512,
 					     record.sectors * 512);
 		record.source &= COW_RECORD_SECTOR_MASK;
 		logdisk_raw(&disk, &record);
 		logdisk_finish(&disk);
-		for (j = rnd(3); j; j--)
-			finish_with(16 + rnd(240), (u8)rnd(256));
-		logdisk_read(&disk, &pic, rnd(2) ? COW_CHECK_ALL : COW_CHECK_TAIL);
+		for (j = rnd(&rng, 3); j; j--)
+			finish_with(16 + rnd(&rng, 240), (u8)rnd(&rng, 256));
+		logdisk_read(&disk, &pic, rnd(&rng, 2) ? COW_CHECK_ALL : COW_CHECK_TAIL);
 		cow_picture_exit(&pic);
 		assert_int_equal(disk.writes, 0);
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, disk_setup, disk_teardown)
 
 int main(void)
 {

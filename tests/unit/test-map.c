@@ -94,8 +94,8 @@ static void check_all(const struct cow_map *map, const u8 *model)
 
 static void search(const struct cow_map *map, const u8 *model, u64 block, u64 nr)
 {
-	u64 end = block + nr, start = 0, want_start = 0, len, max = 1 + rnd(200);
-	u8 state = (u8)rnd(4);
+	u64 end = block + nr, start = 0, want_start = 0, len, max = 1 + rnd(&rng, 200);
+	u8 state = (u8)rnd(&rng, 4);
 
 	assert_int_equal(cow_map_next(map, block, end, states[state]),
 			 naive_next(model, block, end, state, true));
@@ -113,10 +113,10 @@ static void search(const struct cow_map *map, const u8 *model, u64 block, u64 nr
 
 static void change(struct cow_map *map, u8 *model, u64 block, u64 nr)
 {
-	u8 from = (u8)rnd(4), to = (u8)rnd(4);
+	u8 from = (u8)rnd(&rng, 4), to = (u8)rnd(&rng, 4);
 	u64 i, taken;
 
-	switch (rnd(3)) {
+	switch (rnd(&rng, 3)) {
 	case 0:
 		cow_map_set(map, block, nr, states[to]);
 		memset(model + block, to, nr);
@@ -146,8 +146,8 @@ static void random_operations(void **data)
 
 		assert_int_equal(cow_map_init(&map, sizes[s]), 0);
 		for (i = 0; i < 4000; i++) {
-			u64 block = rnd(sizes[s]);
-			u64 nr = 1 + rnd(min(sizes[s] - block, rnd(10) ? 100 : sizes[s]));
+			u64 block = rnd(&rng, sizes[s]);
+			u64 nr = 1 + rnd(&rng, min(sizes[s] - block, rnd(&rng, 10) ? 100 : sizes[s]));
 
 			change(&map, model, block, nr);
 			search(&map, model, block, nr);

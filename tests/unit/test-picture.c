@@ -3,25 +3,15 @@
 #include "unit.h"
 #include "logdisk.h"
 
-static struct logdisk disk;
 static struct cow_picture pic;
 static u64 place[BLOCKS];	/* where a block's original is, or NOWHERE */
 
 #define NOWHERE (~0ULL)
 
-static int setup(void **data)
-{
-	(void)data;
-	logdisk_init(&disk);
-	return 0;
-}
-
 static int teardown(void **data)
 {
-	(void)data;
 	cow_picture_exit(&pic);
-	logdisk_exit(&disk);
-	return 0;
+	return disk_teardown(data);
 }
 
 static int note(void *data, u64 from, u64 to, u32 sectors)
@@ -293,7 +283,7 @@ static void short_last_block(void **data)
 	assert_int_equal(pic.backup_sectors, BS + BS - 3);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, disk_setup, teardown)
 
 int main(void)
 {

@@ -37,7 +37,7 @@ static void random_operations(void **data)
 	(void)data;
 	assert_int_equal(cow_ranges_init(&set), 0);
 	for (i = 0; i < 20000; i++) {
-		u64 start = rnd(NR), nr = min(1 + rnd(12), (u64)NR - start), j, piece;
+		u64 start = rnd(&rng, NR), nr = min(1 + rnd(&rng, 12), (u64)NR - start), j, piece;
 		struct cow_range *range, *at;
 		bool taken = false;
 
@@ -52,7 +52,7 @@ static void random_operations(void **data)
 		for (j = start; j < NR && !owner[j]; j++)
 			;
 		assert_int_equal(at ? at->start + 1 : 0, j < NR ? owner[j] : 0);
-		if (rnd(8))
+		if (rnd(&rng, 8))
 			continue;
 		for (j = start; j < start + nr; j++)
 			taken |= !!owner[j];

@@ -4,22 +4,7 @@
 #include "dm-bow-proto.h"
 #include "logdisk.h"
 
-static struct logdisk disk;
 static struct cow cow;
-
-static int setup(void **data)
-{
-	(void)data;
-	logdisk_init(&disk);
-	return 0;
-}
-
-static int teardown(void **data)
-{
-	(void)data;
-	logdisk_exit(&disk);
-	return 0;
-}
 
 static int resume(void)
 {
@@ -65,8 +50,8 @@ static void voids_survive(void **data)
 						     COW_FREE);
 			}
 			cow_exit(&cow);
-			teardown(data);
-			setup(data);
+			disk_teardown(data);
+			disk_setup(data);
 		}
 }
 
@@ -182,7 +167,7 @@ static void ended_logs_are_refused(void **data)
 	assert_int_equal(disk.writes, 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, disk_setup, disk_teardown)
 
 int main(void)
 {
