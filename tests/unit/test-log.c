@@ -265,6 +265,38 @@ static void marked_in_slot0(void **data)
 	}
 }
 
+/*
+ * Block 0 is written over before the end: a mark that is there alone would be
+ * lost in a cut, and a half restored device taken for a live one.
+ */
+static void marked_once_more(void **data)
+{
+	static const u32 marks[] = { COW_LOG_RESTORING, COW_LOG_COMMITTING };
+	struct cow_picture pic;
+	struct cow_head head;
+	unsigned int i;
+
+	for (i = 0; i < 2; i++) {
+		logdisk_write(&disk, SLOT1);
+		disk.head.state = marks[i];
+		logdisk_write(&disk, 0);
+		assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_ALL), COW_LOG_OK);
+		assert_int_equal(pic.log.newest, 0);
+		if (i)
+			assert_int_equal(cow_commit(&pic.log, &pic.geo, &disk.io,
+						    pic.buf), 0);
+		else
+			assert_int_equal(cow_restore(&pic, NULL, NULL), 0);
+		cow_picture_exit(&pic);
+		memcpy(&disk.page, logdisk_block(&disk, SLOT1), sizeof(disk.page));
+		assert_int_equal(cow_head_decode(&disk.page, disk.io.sectors, &head),
+				 COW_LOG_OK);
+		assert_int_equal(head.state, marks[i]);
+		disk_teardown(data);
+		disk_setup(data);
+	}
+}
+
 /* Two hidden blocks of which the second is wrong in every possible way. */
 static void hidden_twice(void **data)
 {
@@ -653,7 +685,8 @@ int main(void)
 		TEST(header_and_back), TEST(record_and_back), TEST(known_checksum),
 		TEST(every_bit_of_a_header_counts), TEST(good), TEST(no_magic),
 		TEST(bad_header), TEST(versions_and_features), TEST(read_only),
-		TEST(geometry), TEST(marked_in_slot0), TEST(hidden_twice),
+		TEST(geometry), TEST(marked_in_slot0), TEST(marked_once_more),
+		TEST(hidden_twice),
 		TEST(no_tail), TEST(broken_chain), TEST(bad_records),
 		TEST(source_twice), TEST(void_and_valid), TEST(overlaps),
 		TEST(bad_void), TEST(bad_data),
