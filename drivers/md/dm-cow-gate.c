@@ -206,10 +206,8 @@ static void move_run(struct cow *cow, struct cow_exclusive *self)
 
 	(void)self;
 	cow->move_waiter = NULL;
-	if (cow->failed)
-		r = -EIO;
 	/* The last group before us may have sealed a page there: look again. */
-	else if (cow_next_place(cow, block, block + 1) == block)
+	if (cow_next_place(cow, block, block + 1) == block)
 		r = cow_move_place(cow, block);
 	if (r == -ENOSPC)
 		no_space(cow, waiter);
