@@ -66,6 +66,12 @@ mutations() {
 		's/(inflight->flushed = true;\s*)if \(error\)/$1if (0)/'
 	mutate group-goes-on-after-failure dm-cow-commit.c \
 		's/if \(cow->failed\) \{/if (0) {/'
+	mutate group-changed-though-failed dm-cow-commit.c \
+		's/if \(group->error\)\s*return;\s*(\/\* the record may)/$1/'
+	mutate void-twice dm-cow-commit.c \
+		's/drop_recorded_voids\(cow, group->nr_voids\);/(void)drop_recorded_voids;/'
+	mutate void-never-first dm-cow-gate.c \
+		's/cow->voids_first = !group->nr_ops;/cow->voids_first = false;/'
 	mutate void-not-recorded dm-cow-commit.c \
 		's/group->nr_voids = min\(room, cow->nr_voids\);/group->nr_voids = 0; cow->nr_voids = 0; (void)room;/'
 	mutate void-not-made dm-cow-commit.c \
@@ -81,6 +87,8 @@ mutations() {
 		's/\tcow_busy_add\(cow, &group->seal_busy\);/\tgroup->seal_busy.nr = 0;/'
 	mutate gate-overlooks-places dm-cow-turn.c \
 		's/return sector && place >= block && place < end \? place : end;/(void)place; (void)block; return end;/'
+	mutate gate-copies-after-failure dm-cow-gate.c \
+		's/if \(cow->failed\)\s*return -EIO;//'
 	mutate gate-takes-reserve dm-cow-gate.c \
 		's/if \(free <= COW_RESERVE_BLOCKS\)/if (!free)/; s/nr = min\(nr, free - COW_RESERVE_BLOCKS\);//'
 	mutate exclusive-beside-group dm-cow-turn.c \
@@ -107,6 +115,18 @@ mutations() {
 		's/r = cow_flush\(cow->io\);/r = 0;/'
 	mutate move-header-no-flush dm-cow-log.c \
 		's/(Both pages before anything that relies on them\. \*\/\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/'
+	mutate move-header-error-ignored dm-cow-move.c \
+		's/(static int header_failed[^{]*\{\s*)if \(r\)/$1if (0)/'
+	mutate move-after-failure dm-cow-move.c \
+		's/ && !cow->failed; tries/; tries/'
+	mutate move-failed-place-reused dm-cow-move.c \
+		's/if \(!cow->failed\)\s*cow_map_set\(&cow->map, to, 1, COW_LOOSE\);/cow_map_set(\&cow->map, to, 1, COW_FREE);/'
+	mutate move-failed-place-loose dm-cow-move.c \
+		's/if \(!cow->failed\)\s*(cow_map_set\(&cow->map, to, 1, COW_LOOSE\);)/$1/'
+	mutate move-failed-place-protected dm-cow-move.c \
+		's/cow_map_set\(&cow->map, to, 1, COW_LOOSE\);/;/'
+	mutate move-seal-written-again dm-cow-log.c \
+		's/(log->newest = !log->newest;\s*)memset\(log->sealed, 0, sizeof\(log->sealed->header\)\);/$1/'
 	mutate move-live-no-hold dm-cow-move.c \
 		's/cow->env->hide_hold\(cow, index\);//'
 	# The surroundings' part of that: reads count as well.
@@ -132,6 +152,34 @@ mutations() {
 		's/\*matches = cow_crc\([^;]*;/*matches = true; (void)crc;/'
 	mutate read-torn-without-exception dm-cow-picture.c \
 		's/if \(!\(b->features_compat & COW_FEATURE_SLOT1\)\)/if (0)/'
+	mutate read-block0-unfinished dm-cow-picture.c \
+		's/ \|\| slot0_unfinished\(slots\)//; s/static bool slot0_unfinished/static __attribute__((unused)) bool slot0_unfinished/'
+	mutate read-block0-unfinished-forever dm-cow-picture.c \
+		's/!\(b->features_compat & COW_FEATURE_SLOT1\) &&\s*same_records\(slots\) &&//'
+	mutate read-live-named-by-block0 dm-cow-picture.c \
+		's/(log->head\.slot1 = slots\[0\]\.head\.slot1;)/$1 memcpy(log->head.hidden, slots[0].head.hidden, sizeof(log->head.hidden));/'
+	mutate read-generation-of-tail dm-cow-picture.c \
+		's/(log->generation = )max\(log->generation,\s*slots\[i\]\.head\.generation\);/$1slots[newest].head.generation;/'
+	mutate read-dropped-unchecked dm-cow-picture.c \
+		's/if \(!intact\)\s*return COW_LOG_DROPPED_DATA;/(void)intact;/'
+	mutate read-marked-dropped dm-cow-picture.c \
+		's/if \(tail->head\.state != COW_LOG_CHECKPOINT\)\s*return COW_LOG_OK;//'
+	mutate read-slot1-error-ignored dm-cow-picture.c \
+		's/(error = read_page\(pic, slot->sector, slot->page, &slot->head\);\s*)if \(error == COW_LOG_IO\)\s*return error;/$1/'
+	mutate read-page-error-ignored dm-cow-picture.c \
+		's/(error = read_page\(pic, \*place, pic->page, prev\);\s*)if \(error == COW_LOG_IO\)\s*return error;/$1/'
+	mutate read-hidden-unreadable-is-void dm-cow-picture.c \
+		's/\(!in_tail \|\| is_hidden\(pic, record->source\)\)/!in_tail/; s/static bool is_hidden/static __attribute__((unused)) bool is_hidden/'
+	mutate read-older-unreadable-is-void dm-cow-picture.c \
+		's/\(!in_tail \|\| is_hidden\(pic, record->source\)\)/is_hidden(pic, record->source)/'
+	mutate read-unreadable-blames-log dm-cow-picture.c \
+		's/if \(error && error != COW_LOG_NO_MEMORY && pic->unreadable\)/if (0)/'
+	mutate read-no-memory-blames-disk dm-cow-picture.c \
+		's/if \(error && error != COW_LOG_NO_MEMORY && pic->unreadable\)/if (error \&\& pic->unreadable)/'
+	mutate read-places-not-apart dm-cow-picture.c \
+		's/\|\| range\)\s*return -EEXIST;/|| range)\n\t\treturn 0;/'
+	mutate read-pending-place-shared dm-cow-picture.c \
+		's/if \(places_meet\(&pic->voids\[i\], record\)\)/if (0 \&\& places_meet(\&pic->voids[i], record))/'
 
 	# ---- enter, commit, restore -------------------------------------------
 
@@ -140,13 +188,29 @@ mutations() {
 	mutate enter-body-before-header dm-cow-log.c \
 		's/r = cow_write\(io, 0, buf, first\);/r = sectors > first ? cow_write(io, first, (u8 *)buf + (first << 9), sectors - first) : 0;/; s/if \(!r && sectors > first\)\s*r = cow_write\(io, first, \(u8 \*\)buf \+ \(first << 9\), sectors - first\);/if (!r) r = cow_write(io, 0, buf, first);/'
 	mutate enter-no-undo dm-bow-enter.c \
-		's/if \(r && named && undo\(cow, block0\)\)/(void)undo; if (0)/'
+		's/if \(r && named && cow_put_back\([^;]*\)\)\s*cow->failed = true;/(void)named;/'
+	mutate enter-undo-failure-ignored dm-bow-enter.c \
+		's/(cow_put_back\([^;]*\)\)\s*)cow->failed = true;/$1cow->failed = false;/'
+	mutate enter-frees-what-is-named dm-bow-enter.c \
+		's/if \(r && !cow->failed\)\s*free_all/if (r)\n\t\tfree_all/'
+	mutate enter-keeps-old-voids dm-bow-enter.c \
+		's/cow->nr_voids = 0;//'
+	mutate enter-reserve-unknown dm-bow-enter.c \
+		's/ && cow_was_free\(cow, at\)//'
+	mutate enter-hides-nothing-but-block0 dm-bow-enter.c \
+		's/if \(head->hidden_count && head->hidden\[last\]\.source == source\)/if (head->hidden_count)/'
 	mutate block0-in-one-piece dm-cow-finish.c \
 		's/u32 first = io->atomic_sectors;/u32 first = sectors;/'
 	mutate block0-header-before-body dm-cow-finish.c \
 		's/if \(sectors > first\)\s*r = cow_write\(io, first, [^;]*;/r = cow_write(io, 0, buf, first);/; s/if \(!r\)\s*r = cow_write\(io, 0, buf, first\);/if (!r \&\& sectors > first) r = cow_write(io, first, (const u8 *)buf + (first << 9), sectors - first);/'
 	mutate block0-no-flush-before-header dm-cow-finish.c \
 		's/(As long as the header stands.*?)r = cow_flush\(io\);/$1r = 0;/s'
+	mutate block0-no-last-flush dm-cow-finish.c \
+		's/(r = cow_write\(io, 0, buf, first\);\s*if \(!r\)\s*)r = cow_flush\(io\);/$1r = 0;/'
+	mutate commit-mark-only-in-memory dm-cow-finish.c \
+		's/ \|\| !log->newest\)\)/))/'
+	mutate restore-mark-only-in-slot0 dm-cow-finish.c \
+		's/ \|\| !pic->log\.newest\)/)/'
 	mutate commit-without-intent dm-cow-finish.c \
 		's/r = cow_log_mark\(log, io, COW_LOG_COMMITTING\);/r = 0;/'
 	mutate restore-without-mark dm-cow-finish.c \
@@ -166,6 +230,22 @@ mutations() {
 		's/(pic->reserve_start, pic->reserve_nr,\s*)COW_PROTECTED/$1COW_LOOSE/'
 	mutate resume-reserve-twice dm-bow-resume.c \
 		's/add_kept_reserve\(cow, pic, keep\);/(void)add_kept_reserve;/'
+	mutate resume-void-place-loose dm-bow-resume.c \
+		's/set_void_dests\(cow, pic, COW_PROTECTED\);//'
+	mutate resume-void-place-freed-early dm-bow-resume.c \
+		's/if \(r \|\| !usable\)/if (r)/'
+	mutate resume-reserve-written dm-bow-resume.c \
+		's/if \(!moved && !ours\)/if (!ours)/'
+	mutate resume-ours-unprotected dm-bow-resume.c \
+		's/(set_ranges\(cow, &pic->ours, )COW_PROTECTED/$1COW_LOOSE/'
+	mutate resume-saves-twice dm-bow-resume.c \
+		's/set_ranges\(cow, &pic->moved, COW_CHANGED\);//'
+	mutate resume-what-is-being-ended dm-bow-resume.c \
+		's/if \(pic->log\.head\.state != COW_LOG_CHECKPOINT\)/if (0)/'
+	mutate settle-loose-stays dm-bow-resume.c \
+		's/cow_map_replace\(&cow->map, 0, cow->geo\.nr_blocks, COW_LOOSE, COW_PROTECTED\);//'
+	mutate settle-changed-stays dm-bow-resume.c \
+		's/cow_map_replace\(&cow->map, 0, cow->geo\.nr_blocks, COW_CHANGED, COW_PROTECTED\);//'
 	mutate reclaim-changed dm-bow-resume.c \
 		's/(cow_map_replace\(&cow->map, block, 1, COW_LOOSE, COW_FREE\);)/{ $1 cow_map_replace(\&cow->map, block, 1, COW_CHANGED, COW_FREE); }/'
 }
