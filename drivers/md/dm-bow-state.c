@@ -279,10 +279,16 @@ static int finish_commit(struct bow *bow, struct cow_picture *pic)
 
 static int refuse_log(struct bow *bow, const struct cow_complaint *complaint)
 {
-	DMERR("%s: log is damaged: %s (page at sector %llu, record %d)",
-	      bow_name(bow), cow_log_strerror(complaint->error),
+	bool unread = complaint->error == COW_LOG_IO ||
+		      complaint->error == COW_LOG_NO_MEMORY;
+
+	DMERR("%s: log %s: %s (page at sector %llu, record %d)", bow_name(bow),
+	      unread ? "cannot be read" : "is damaged",
+	      cow_log_strerror(complaint->error),
 	      (unsigned long long)complaint->page_sector, complaint->record);
-	return complaint->error == COW_LOG_NO_MEMORY ? -ENOMEM : -EUCLEAN;
+	if (unread)
+		return complaint->error == COW_LOG_IO ? -EIO : -ENOMEM;
+	return -EUCLEAN;
 }
 
 static int refuse_read_only(struct bow *bow)
