@@ -25,8 +25,11 @@
 #                     kernels, `make replay-mutations` breaks the module on
 #                     purpose and sees the replay notice
 #   make check-debug  virtual machine tests on a kernel with KASAN, lockdep, leak
-#                     detection, faults on demand and gcov, built once (half an
-#                     hour, 5 GB in the cache); then coverage, in build/coverage
+#                     detection, faults on demand and gcov, built once (User Mode
+#                     Linux: a process, as fast without KVM); then coverage, in
+#                     build/coverage. DEBUG=debug: the same in QEMU, if you have KVM
+#   make detectors    bugs planted in the modules, one at a time, each of which
+#                     that kernel must report
 #   make check-races  those that do most at a time, on a kernel with KCSAN
 #   make style        static checks of shell scripts, licence lines, white space
 #   make deps         install the host packages all this needs (`check` and
@@ -70,7 +73,7 @@ export DM_COW_CACHE
 
 .DEFAULT_GOAL := all
 .PHONY: all help modules tool unit model model-long mutations fuzz check check-vm \
-	check-debug check-races demo style deps kernels install clean distclean
+	check-debug detectors check-races demo style deps kernels install clean distclean
 
 all: tool modules
 
@@ -156,19 +159,25 @@ replay-mutations: | deps
 
 # On our own kernels, see scripts/debug-kernel.  Not those tests that boot dozens of
 # times: that is about the disk, not about the kernel.
+DEBUG ?= uml
 DEBUG_TESTS := 000 1 20 22 23 24 25 26 27 28 34
 check-debug: | deps
 	$(Q)$(MAKE) tool
-	$(Q)$(MAKE) modules KVER=debug
+	$(Q)$(MAKE) vm-modules KERNELS=$(DEBUG)
 	$(Q)rm -rf $(B)/coverage && mkdir -p $(B)/coverage/raw
-	$(Q)VM_COVERAGE=$(B)/coverage/raw scripts/check --vm debug --jobs '$(J)' \
+	$(Q)VM_COVERAGE=$(B)/coverage/raw scripts/check --vm $(DEBUG) --jobs '$(J)' \
 		$(or $(TESTS),$(DEBUG_TESTS))
-	$(Q)scripts/coverage -l $(if $(TESTS),0,90) -f $(if $(TESTS),0,100) debug
+	$(Q)scripts/coverage -l $(if $(TESTS),0,90) -f $(if $(TESTS),0,100) $(DEBUG)
+
+detectors: | deps
+	$(Q)$(MAKE) tool
+	$(Q)$(MAKE) kernels KERNELS=$(DEBUG)
+	$(Q)KERNEL=$(DEBUG) tests/vm/detectors.sh
 
 RACES := 100 110 230 240
 check-races: | deps
 	$(Q)$(MAKE) tool
-	$(Q)$(MAKE) modules KVER=kcsan
+	$(Q)$(MAKE) vm-modules KERNELS=kcsan
 	$(Q)scripts/check --vm kcsan --jobs '$(J)' $(or $(TESTS),$(RACES))
 
 demo: | deps

@@ -7,7 +7,7 @@
 # function, through a whole life of a device. Each time the operation succeeds or
 # says no, the device can be removed, and what is on it is the checkpoint.
 # The allocator may print a call trace when it says no, that is all.
-# kernels: debug
+# kernels: uml debug
 # timeout: 400
 # boot: --allow Call.Trace:
 
