@@ -105,8 +105,8 @@ one_by_one() {
 }
 
 address() { # of a function of the kernel, and its end
-	sort /proc/kallsyms | awk -v name="$1" 'at { if ($1 != at) { print at, $1; exit } }
-		$3 == name && !at { at = $1 }'
+	awk -v name="$1" 'at { if ($1 != at) { print at, $1; exit } }
+		$3 == name && !at { at = $1 }' /proc/kallsyms
 }
 
 unload() {
