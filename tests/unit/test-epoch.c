@@ -65,6 +65,11 @@ static struct sim {
 
 static u32 data_of_op[NR][NR];		/* by source block: what was read */
 
+static u32 pick(u32 n)
+{
+	return rnd(&rng, n);
+}
+
 static void later(struct event event)
 {
 	assert_true(sim.nr_events < MAX_EVENTS);
@@ -138,7 +143,7 @@ static u64 store_take(struct snap *snap, struct snap_store *store, u64 want, u64
 	(void)snap;
 	/* Often less than was asked for. */
 	if (nr > 1)
-		nr = 1 + rnd(nr);
+		nr = 1 + pick(nr);
 	*dest = store->used;
 	store->used += nr;
 	return nr;
@@ -203,7 +208,7 @@ static u32 *place_data(const struct snap_place *place)
 
 static bool io_error(void)
 {
-	return sim.errors && !rnd(40);
+	return sim.errors && !pick(40);
 }
 
 static void copy_read(struct cow_op *op)
@@ -303,7 +308,7 @@ static void end_one(unsigned int i)
 static void settle(void)
 {
 	while (sim.nr_events)
-		end_one(rnd(sim.nr_events));
+		end_one(pick(sim.nr_events));
 	assert_true(cow_is_idle(&sim.cow));
 }
 
@@ -312,10 +317,10 @@ static void settle(void)
 static void write_origin(void)
 {
 	struct user_write *write = calloc(1, sizeof(*write));
-	u64 first = rnd(NR);
+	u64 first = pick(NR);
 
 	write->waiter.first = first;
-	write->waiter.last = min(first + rnd(6), (u64)NR - 1);
+	write->waiter.last = min(first + pick(6), (u64)NR - 1);
 	write->value = sim.next_value++;
 	sim.user_writes++;
 	sim.writes++;
@@ -330,9 +335,9 @@ static void write_origin(void)
 
 static void use_image(bool is_write)
 {
-	struct image *image = sim.images[rnd(MAX_IMAGES)];
+	struct image *image = sim.images[pick(MAX_IMAGES)];
 	struct image_io *io;
-	u64 block = is_write ? rnd(8) : rnd(NR);	/* some see many writes */
+	u64 block = is_write ? pick(8) : pick(NR);	/* some see many writes */
 
 	if (!image || (is_write ? image->reading[block] : image->writing[block]))
 		return;
@@ -353,14 +358,14 @@ static void use_image(bool is_write)
 
 static void take_snapshot(u64 store_blocks)
 {
-	unsigned int i = rnd(MAX_IMAGES);
+	unsigned int i = pick(MAX_IMAGES);
 	struct image *image;
 
 	if (sim.images[i])
 		return;
 	/* A suspend: the writes end; what images read may go on. */
 	while (sim.user_writes || !cow_is_idle(&sim.cow))
-		end_one(rnd(sim.nr_events));
+		end_one(pick(sim.nr_events));
 	image = calloc(1, sizeof(*image));
 	image->store = calloc(1, sizeof(*image->store));
 	image->store->size = store_blocks;
@@ -390,7 +395,7 @@ static void remove_snapshot(unsigned int i)
 	if (!image)
 		return;
 	while (image->busy || !cow_is_idle(&sim.cow))
-		end_one(rnd(sim.nr_events));
+		end_one(pick(sim.nr_events));
 	snap_remove(&sim.snap, &image->epoch, &dead);
 	sim.images[i] = NULL;
 	list_for_each_entry_safe(epoch, tmp, &dead, node)
@@ -400,10 +405,10 @@ static void remove_snapshot(unsigned int i)
 
 static void step(u64 store_blocks)
 {
-	u32 what = rnd(100);
+	u32 what = pick(100);
 
 	if (sim.nr_events > MAX_EVENTS / 2 || (what < 45 && sim.nr_events))
-		end_one(rnd(sim.nr_events));
+		end_one(pick(sim.nr_events));
 	else if (what < 65)
 		write_origin();
 	else if (what < 85)
@@ -413,14 +418,14 @@ static void step(u64 store_blocks)
 	else if (what < 98)
 		take_snapshot(store_blocks);
 	else
-		remove_snapshot(rnd(MAX_IMAGES));
+		remove_snapshot(pick(MAX_IMAGES));
 }
 
 static void run(u64 start, u64 store_blocks, bool errors)
 {
 	unsigned int i;
 
-	seed = start;
+	rng.state = start;
 	sim.errors = errors;
 	sim.nr_events = sim.user_writes = sim.ops = 0;
 	assert_int_equal(cow_init(&sim.cow, NR * BLOCK_SECTORS, 0, NULL, &env), 0);
