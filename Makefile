@@ -31,6 +31,8 @@
 #   make detectors    bugs planted in the modules, one at a time, each of which
 #                     that kernel must report
 #   make check-races  those that do most at a time, on a kernel with KCSAN
+#   make check-memory MINUTES=10
+#                     swap and write through bow with almost no free memory
 #   make style        static checks of shell scripts, licence lines, white space
 #   make deps         install the host packages all this needs (`check` and
 #                     `demo` do it themselves)
@@ -179,6 +181,14 @@ check-races: | deps
 	$(Q)$(MAKE) tool
 	$(Q)$(MAKE) vm-modules KERNELS=kcsan
 	$(Q)scripts/check --vm kcsan --jobs '$(J)' $(or $(TESTS),$(RACES))
+
+MINUTES ?= 10
+check-memory: | deps
+	$(Q)$(MAKE) tool vm-modules
+	$(Q)for k in $(KERNELS); do \
+		MINUTES='$(MINUTES)' tests/vm/run -v --any -k $$k 330 || exit; \
+	done
+.PHONY: check-memory
 
 demo: | deps
 	$(Q)if [ ! -x scripts/demo ]; then \
