@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Every allocation and every request of ours fails. What runs in the caller's
-# context: the first one, the second, and so on until nothing is left to fail.
-# What the worker does: all that is asked for below one function, function by
-# function, through a whole life of a device. Each time the operation succeeds or
-# says no, the device can be removed, and what is on it is the checkpoint.
+# Every allocation and every request of ours fails. Those of a constructor: the
+# first one, the second, and so on until nothing is left to fail. All others: all
+# that is asked for below one function, function by function, through a whole life
+# of a device. Each time the operation succeeds or says no, the device can be
+# removed, and what is on it is the checkpoint.
 # The allocator may print a call trace when it says no, that is all.
 # kernels: uml debug
 # timeout: 400
@@ -31,6 +31,7 @@ set_all() { # ATTRIBUTE VALUE KIND...
 	done
 }
 
+many=1000000
 memory="failslab fail_page_alloc" all="failslab fail_page_alloc fail_make_request"
 # shellcheck disable=SC2086
 quiet() {
@@ -77,31 +78,18 @@ all_of_ours() {
 
 # --- one by one ----------------------------------------------------------------------
 
-# The N-th allocation of COMMAND fails; did one?
-# shellcheck disable=SC2086
-nth() { # N COMMAND...
-	set_all times 1 $memory
-	(echo "$1" >/proc/self/fail-nth; exec "${@:2}") >$W/out 2>&1 && rc=0 || rc=$?
-	[ "$(cat $faults/failslab/times) $(cat $faults/fail_page_alloc/times)" != "1 1" ]
+one_by_one() { # WHAT FEATURES
+	step "$1: $(dmfail bow 16384 bow "$raw$2")"
 }
 
-# one_by_one WHAT UNDO COMMAND...: until nothing is left to fail and COMMAND succeeds.
-one_by_one() {
-	local what=$1 undo=$2 n=1 refused=0
-
-	shift 2
-	while nth $n "$@"; do
-		if [ "$rc" = 0 ]; then
-			eval "$undo"
-		else
-			refused=$((refused + 1))
-		fi
-		n=$((n + 1))
-	done
-	[ "$rc" = 0 ] || die "$what fails without a fault: $(cat $W/out)"
-	[ $refused -gt 0 ] || die "$what: $((n - 1)) allocations failed, and it never did"
-	step "$what: $((n - 1)) allocations failed one by one, $refused times it said no"
+# All allocations of COMMAND fail, and so does it.
+# shellcheck disable=SC2086
+without_memory() {
+	set_all times $many $memory
+	set_all probability 100 $memory
+	not "$@" 2>$W/out
 	quiet
+	[ "$(cat $faults/failslab/times)" = 0 ] || die "not quiet"
 }
 
 address() { # of a function of the kernel, and its end
@@ -110,7 +98,7 @@ address() { # of a function of the kernel, and its end
 }
 
 unload() {
-	modprobe -r dm-bow
+	rmmod dm-bow dm-cow
 	[ ! -d /sys/module/dm_cow ] || die "dm-cow is still there"
 }
 
@@ -119,19 +107,19 @@ unload
 # Only what the init functions of a module do; not what loading one takes.
 # shellcheck disable=SC2046
 below $(address do_one_initcall)
-one_by_one "loading dm-cow" "rmmod dm-cow" modprobe dm-cow
-one_by_one "loading dm-bow" "rmmod dm-bow" modprobe dm-bow
+without_memory modprobe dm-cow
+modprobe dm-cow
+modprobe dm-bow
 all_of_ours
 
 bowio fill $raw $W/old
-for features in "" "1 resume" "2 block_size 1048576"; do
-	one_by_one "a table${features:+ with $features}" "dmsetup remove bow" \
-		dmsetup create bow --table "0 16384 bow $raw $features"
-	dmsetup remove bow
+dmsetup create bow --notable
+for features in "" " 1 resume" " 2 block_size 1048576"; do
+	one_by_one "a table${features:+ with$features}" "$features"
 done
+dmsetup remove bow
 dmsetup create bow --table "0 16384 bow $raw"
-one_by_one "a table in place of another" "dmsetup clear bow" \
-	dmsetup reload bow --table "0 16384 bow $raw 1 resume"
+one_by_one "a table in place of another" " 1 resume"
 dmsetup remove bow
 same "nothing has happened" verify $raw $W/old
 
@@ -189,7 +177,6 @@ judge() { # WHAT
 }
 
 # A life with faults of these kinds, below the functions chosen; was there any?
-many=1000000
 live() { # WHAT KIND...
 	local kind rc=1
 
@@ -206,27 +193,37 @@ live() { # WHAT KIND...
 	return $rc
 }
 
-# First whether anything is asked for below some functions, then one by one.
-sweep() { # WHAT KIND...
-	local what=$1 chunk=16 nr=0 i part first end name
+# First whether anything is asked for below some functions, then below half of them.
+halves() { # FIRST-LINE NUMBER WHAT KIND...
+	local at=$1 n=$2 part names
 
-	shift
-	for ((i = 1; i <= $(wc -l <$W/functions); i += chunk)); do
-		part=$(sed -n "$i,$((i + chunk - 1))p" $W/functions)
-		below "$(head -n 1 <<<"$part" | cut -d' ' -f1)" "$(tail -n 1 <<<"$part" | cut -d' ' -f2)"
-		live "$what below $(cut -d' ' -f3 <<<"$part" | tr '\n' ' ')" "$@" || continue
-		while read -r first end name; do
-			below "$first" "$end"
-			live "$what below $name" "$@" || continue
-			nr=$((nr + 1))
-			step "$what below $name: $(tr '\n' ' ' <$W/life | cut -c 1-150)"
-		done <<<"$part"
+	[ "$n" -gt 0 ] || return 0
+	part=$(sed -n "$at,$((at + n - 1))p" $W/functions)
+	names=$(cut -d' ' -f3 <<<"$part" | tr '\n' ' ')
+	below "$(head -n 1 <<<"$part" | cut -d' ' -f1)" "$(tail -n 1 <<<"$part" | cut -d' ' -f2)"
+	lives=$((lives + 1))
+	live "$3 below $names" "${@:4}" || return 0
+	if [ "$n" = 1 ]; then
+		ask=$((ask + 1))
+		step "$3 below $names: $(tr '\n' ' ' <$W/life | cut -c 1-150)"
+		return
+	fi
+	halves "$at" $((n / 2)) "${@:3}"
+	halves $((at + n / 2)) $((n - n / 2)) "${@:3}"
+}
+
+sweep() { # CHUNK WHAT KIND...
+	local lives=0 ask=0 i nr
+
+	nr=$(wc -l <$W/functions)
+	for ((i = 1; i <= nr; i += $1)); do
+		halves $i $((nr - i + 1 < $1 ? nr - i + 1 : $1)) "${@:2}"
 	done
-	[ $nr -gt 5 ] || die "$what: only $nr functions were seen to ask"
-	step "$what: $nr of $(wc -l <$W/functions) functions ask"
+	[ $ask -gt 5 ] || die "$2: only $ask functions were seen to ask"
+	step "$2: $ask of $nr functions ask, $lives lives"
 }
 
 # shellcheck disable=SC2086
-sweep memory $memory
-sweep requests fail_make_request
+sweep 8 memory $memory
+sweep 8 requests fail_make_request
 dmsetup remove raw
