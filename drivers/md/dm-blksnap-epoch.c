@@ -117,10 +117,10 @@ void snap_abandon(struct snap *snap, enum snap_state state)
 {
 	struct snap_epoch *epoch;
 
-	/* First, so that a read that sees a new write also sees this. */
 	list_for_each_entry(epoch, &snap->epochs, node) {
 		if (epoch->state != SNAP_ACTIVE)
 			continue;
+		/* Before any write that is let go for it; see image_end_io(). */
 		smp_store_release(&epoch->state, state);
 		snap->ops->changed(snap, epoch);
 	}

@@ -70,9 +70,11 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	struct snap_origin *origin = image->origin;
 	struct snap_request *request = &bio_to_pb(bio)->request;
 
-	/* Only a lost image may show what came later; then it must not. */
-	if (!*error && bio_op(bio) == REQ_OP_READ &&
-	    smp_load_acquire(&image->epoch.state) != SNAP_ACTIVE)
+	enum snap_state state;
+
+	/* Pairs with snap_abandon(): what came later may have been read. */
+	state = smp_load_acquire(&image->epoch.state);
+	if (!*error && bio_op(bio) == REQ_OP_READ && state != SNAP_ACTIVE)
 		*error = BLK_STS_IOERR;
 	if (snap_read_ends(&origin->snap, request)) {
 		cow_dev_kick(&origin->dev);
@@ -212,6 +214,7 @@ static int parse_arguments(struct dm_target *ti, unsigned int argc, char **argv,
 static int open_devices(struct dm_target *ti, struct image_target *it, char **argv)
 {
 	int r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &it->dev);
+
 	if (r) {
 		ti->error = "Cannot open the device below the origin";
 		return r;

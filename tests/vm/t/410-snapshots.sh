@@ -205,7 +205,7 @@ reading() {
 	local f
 
 	read -ra f <"/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor c-1)/stat"
-	[ "${f[8]}" -gt 0 ] || [ -e $W/read ]
+	[ "${f[8]}" -gt 0 ] || [ -e "$W/read" ]
 }
 for round in 1 2; do
 	# The read is on its way to the origin when the write comes.
