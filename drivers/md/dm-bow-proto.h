@@ -22,7 +22,8 @@ int bow_enter(struct cow *cow, const u8 uuid[16], u64 time, u64 *needed);
 /*
  * Go on with the checkpoint that @pic (read with COW_CHECK_TAIL or deeper)
  * found: takes its log over. -EBUSY if it is being committed or restored,
- * -EROFS if a feature unknown here forbids writing to it.
+ * -EROFS if a feature unknown here forbids writing to it, -EIO if a backup
+ * cannot be read of which nobody knows whether somebody relied on it.
  */
 int bow_resume(struct cow *cow, struct cow_picture *pic);
 

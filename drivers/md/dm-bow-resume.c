@@ -163,6 +163,28 @@ static void reset_run(struct cow *cow, const struct cow_picture *pic)
 	cow_alloc_reset(&cow->alloc, &cow->map);
 }
 
+/*
+ * A backup that cannot be read is taken for void if its source still says the
+ * same. If that was a place of ours, the filesystem may have claimed it and have
+ * written what was there already; it would be free after a commit.
+ */
+static bool perhaps_in_use(const struct cow *cow, const struct cow_picture *pic)
+{
+	struct cow_range *range;
+	u32 i;
+
+	if (!pic->unreadable)
+		return false;
+	for (i = 0; i < pic->nr_voids; i++) {
+		u64 nr = cow_blocks_of(&cow->geo, pic->voids[i].sectors);
+		u64 block = cow_sector_to_block(&cow->geo, pic->voids[i].source);
+
+		if (cow_ranges_piece(&pic->free, block, nr, &range) < nr || range)
+			return true;
+	}
+	return false;
+}
+
 int bow_resume(struct cow *cow, struct cow_picture *pic)
 {
 	u64 keep = pic->reserve_nr / 2;
@@ -175,6 +197,8 @@ int bow_resume(struct cow *cow, struct cow_picture *pic)
 		return -EROFS;
 	if (pic->geo.block_sectors != cow->geo.block_sectors)
 		return -EINVAL;
+	if (perhaps_in_use(cow, pic))
+		return -EIO;
 	r = copy_freemap(cow, &pic->free);
 	if (r)
 		return r;

@@ -181,12 +181,34 @@ static void ended_logs_are_refused(void **data)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, disk_setup, disk_teardown)
 
+/*
+ * A move of a backup that cannot be read, yet where it was before says the same: the
+ * filesystem may have written just that there. It must not be free after a commit.
+ */
+static void place_of_ours_perhaps_claimed(void **data)
+{
+	(void)data;
+	logdisk_extent(&disk, COW_RECORD_FREE, 100, 200);
+	logdisk_backup(&disk, 10, 100, 1, 100);
+	logdisk_backup(&disk, 100, 120, 1, 100);
+	disk.head.seal = 150 * BS;
+	logdisk_finish(&disk);
+	disk.fail_read = 120 * BS;
+	assert_int_equal(resume(), -EIO);
+	cow_exit(&cow);
+	/* One that never arrived was not relied on. */
+	disk.fail_read = ~0ULL;
+	logdisk_fill(&disk, 120, 1, 0);
+	assert_int_equal(resume(), 0);
+	cow_exit(&cow);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(voids_survive), TEST(map_of_a_resumed_log),
 		TEST(entering_was_cut), TEST(only_as_long_as_slot1_is_the_same),
-		TEST(ended_logs_are_refused),
+		TEST(ended_logs_are_refused), TEST(place_of_ours_perhaps_claimed),
 	};
 
 	return cmocka_run_group_tests_name("resume", tests, NULL, NULL);
