@@ -18,7 +18,7 @@ mkdir -p "$work/src/build"
 cp -r "$top"/{drivers,include,scripts,tests} "$work/src/"
 ln -s "$top/build/bow" "$work/src/build/bow"
 
-# A whole life: every allocation, every lock, each path of the worker.
+# Two lives, to a rollback and to a commit.
 cat >"$work/life" <<'END'
 #!/bin/bash
 . /tests/block.sh
@@ -28,6 +28,8 @@ bowio fill /dev/mapper/raw $W/old
 bowio discard -r 16384+16384 $D
 checkpoint
 bowio write -n 40 -s 4096 -r 0+16384 -g 100 $D $W/old
+dmsetup remove bow
+load /dev/mapper/raw resume
 suspended commit
 dmsetup remove bow
 dmsetup remove raw

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Every allocation and every request of ours fails. Those of a constructor: the
-# first one, the second, and so on until nothing is left to fail. All others: all
-# that is asked for below one function, function by function, through a whole life
-# of a device. Each time the operation succeeds or says no, the device can be
-# removed, and what is on it is the checkpoint.
+# first one, the second, and so on until nothing is left to fail. The same for what
+# the worker does for a message, a resume and a write. Each time the operation
+# succeeds or says no, the device can be removed, and what is on it is the
+# checkpoint.
 # The allocator may print a call trace when it says no, that is all.
 # kernels: uml debug
 # timeout: 400
 # boot: --allow Call.Trace:
 
-# shellcheck disable=SC2015
+# shellcheck disable=SC2015,SC2086
 # shellcheck source=tests/vm/block.sh
 . /tests/block.sh
 
@@ -33,13 +33,11 @@ set_all() { # ATTRIBUTE VALUE KIND...
 
 many=1000000
 memory="failslab fail_page_alloc" all="failslab fail_page_alloc fail_make_request"
-# shellcheck disable=SC2086
 quiet() {
 	set_all probability 0 $all
 	set_all times 0 $all
 }
 
-# shellcheck disable=SC2086
 prepare() {
 	at_exit quiet
 	quiet
@@ -54,7 +52,6 @@ prepare() {
 }
 
 # What fails has one of these addresses in its call trace.
-# shellcheck disable=SC2086
 below() { # FIRST END
 	set_all require-start "0x$1" $all
 	set_all require-end "0x$2" $all
@@ -83,7 +80,6 @@ one_by_one() { # WHAT FEATURES
 }
 
 # All allocations of COMMAND fail, and so does it.
-# shellcheck disable=SC2086
 without_memory() {
 	set_all times $many $memory
 	set_all probability 100 $memory
@@ -114,46 +110,87 @@ all_of_ours
 
 bowio fill $raw $W/old
 dmsetup create bow --notable
-for features in "" " 1 resume" " 2 block_size 1048576"; do
-	one_by_one "a table${features:+ with$features}" "$features"
-done
+one_by_one "a table" ""
 dmsetup remove bow
 dmsetup create bow --table "0 16384 bow $raw"
 one_by_one "a table in place of another" " 1 resume"
 dmsetup remove bow
 same "nothing has happened" verify $raw $W/old
 
-# --- all below one function --------------------------------------------------------------
+# --- the worker's, counted ---------------------------------------------------------------
 
-# What a user would do, whatever comes of it: each step may fail.
-life() {
-	local rc
+# A message and a resume have the worker do what they want done, and a write is
+# answered by it: so the N-th of all that our functions ask for fails. The kernel
+# counts when the interval is not 1, and never forgets.
+declare -A count=([failslab]=0 [fail_page_alloc]=0 [fail_make_request]=0)
 
-	mine='' wrong=0
-	dmsetup create bow --table "0 16384 bow $raw" || return 0
-	bowio discard -r $FREE $D || wrong=1
-	dmsetup suspend bow
-	rc=0
-	dmsetup message bow 0 checkpoint || rc=$?
-	dmsetup resume bow || mine="a resume"
-	if [ $rc = 0 ]; then
-		bowio write -t 3 -n 8 -s 512:65536 -a 512 -r 0+8192 -g 100 $D $W/new || wrong=1
-		# What is at the end of free space is ours.
-		bowio write -q -s 4096 -n 12 -k 8 -r $((16384 - 96))+96 -g 200 $D $W/new || wrong=1
-		bowio write -s 4096 -r 0+8 -g 300 $D $W/new || wrong=1
-	fi
-	dmsetup remove bow || mine="a remove"
-	dmsetup create bow --table "0 16384 bow $raw 1 resume" || return 0
-	if [ $rc = 0 ]; then
-		bowio write -n 4 -s 4096 -r 0+8192 -g 400 $D $W/new || wrong=1
-		bowio discard -r 8192+4096 $D || wrong=1
-		dmsetup suspend bow
-		dmsetup message bow 0 reclaim
-		dmsetup resume bow || mine="a resume"
-	fi
-	dmsetup message bow 0 commit
-	dmsetup remove bow || mine="a remove"
+arm() { # KIND N
+	local at=$((count[$1] + $2))
+
+	echo $at >"$faults/$1/interval"
+	echo 1 >"$faults/$1/times"
+	echo 100 >"$faults/$1/probability"
 }
+
+has_failed() { # KIND
+	[ "$(cat "$faults/$1/times")" = 0 ]
+}
+
+rest() { # KIND
+	local at
+
+	echo 0 >"$faults/$1/probability"
+	at=$(cat "$faults/$1/interval")
+	! has_failed "$1" || [ "$at" = 1 ] || count[$1]=$at
+}
+
+old_device() {
+	bowio fill $raw $W/old
+	cp $W/old $W/new
+	dmsetup create bow --table "0 16384 bow $raw"
+	bowio discard -r $FREE $D
+}
+
+write_some() {
+	bowio write -q -n 1 -s 32768 -r 1024+64 -g 100 $D $W/new &&
+		# What is at the end of free space is ours, and must move.
+		bowio write -q -n 2 -s 4096 -k 8 -r $((16384 - 32))+16 -g 200 $D $W/new &&
+		bowio write -n 1 -s 4096 -r 0+8 -g 300 $D $W/new
+}
+
+entered() {
+	old_device
+	checkpoint
+}
+
+left() {
+	entered
+	write_some
+	dmsetup remove bow
+	dmsetup create bow --notable
+	dmsetup load bow --table "0 16384 bow $raw 1 resume"
+}
+
+# Before the faults, with them, and after: of each operation.
+before_checkpoint() { old_device; dmsetup suspend bow; }
+with_checkpoint() { dmsetup message bow 0 checkpoint; }
+after_checkpoint() { dmsetup resume bow; }
+
+before_write() { entered; }
+with_write() { write_some; }
+after_write() { :; }
+
+before_resume() { left; }
+with_resume() { dmsetup resume bow; }
+after_resume() { :; }
+
+before_reclaim() { left; dmsetup resume bow; bowio discard -r 8192+4096 $D; dmsetup suspend bow; }
+with_reclaim() { dmsetup message bow 0 reclaim; }
+after_reclaim() { dmsetup resume bow; }
+
+before_commit() { entered; write_some; }
+with_commit() { dmsetup message bow 0 commit; }
+after_commit() { :; }
 
 is_old() {
 	bowio verify -x $FREE $raw $W/old
@@ -164,66 +201,79 @@ is_new() {
 }
 
 # After all that: back to the checkpoint, or what was committed, as a whole.
-judge() { # WHAT
-	local rc=0
+judge() { # OPERATION
+	local r=0
 
-	[ -z "$mine" ] || die "$1: $mine must not fail: $(cat $W/life)"
-	! dm_exists bow || die "$1: the device is still there"
-	bow restore $raw >$W/out 2>&1 || rc=$?
-	[ $rc -le 1 ] || die "$1: bow restore gave $rc: $(cat $W/out)"
+	bow restore $raw >$W/out 2>&1 || r=$?
+	[ $r -le 1 ] || die "$what: bow restore gave $r: $(cat $W/out)"
 	! is_old >$W/out 2>&1 || return 0
-	# A commit was tried last. Where a write has failed nobody knows what is new.
-	[ $wrong = 1 ] || is_new >$W/out 2>&1 || die "$1: neither old nor new: $(cat $W/out)"
+	[ "$1" = commit ] || die "$what: not what it was: $(cat $W/out)"
+	is_new >$W/out 2>&1 || die "$what: neither old nor new: $(cat $W/out)"
 }
 
-# A life with faults of these kinds, below the functions chosen; was there any?
-live() { # WHAT KIND...
-	local kind rc=1
-
-	bowio fill $raw $W/old
-	cp $W/old $W/new
-	set_all times $many "${@:2}"
-	set_all probability 100 "${@:2}"
-	life >$W/life 2>&1 || :
-	set_all probability 0 "${@:2}"
+# Sets rc to what became of the operation.
+once() { # OPERATION KIND
+	"before_$1" >/dev/null
+	arm "$2" "$n"
+	rc=0
+	"with_$1" >$W/life 2>&1 || rc=$?
+	rest "$2"
+	"after_$1"
+	dmsetup remove bow
 	judge "$1"
-	for kind in "${@:2}"; do
-		[ "$(cat "$faults/$kind/times")" = $many ] || rc=0
+}
+
+one_after_the_other() { # OPERATION KIND
+	local n=1 refused=0 rc what failed=1
+
+	while [ $failed = 1 ]; do
+		what="$1, $2 number $n"
+		once "$1" "$2"
+		has_failed "$2" || failed=0
+		[ $failed = 1 ] || [ $rc = 0 ] || die "$what: no fault, and yet: $(cat $W/life)"
+		[ $rc = 0 ] || refused=$((refused + 1))
+		[ $rc = 0 ] || [ "$2" = fail_make_request ] || [ "$1" != write ] ||
+			die "$what: a write failed for lack of memory: $(cat $W/life)"
+		n=$((n + failed))
 	done
-	return $rc
+	step "$1: $((n - 1)) times $2, $refused times it said no"
+	total=$((total + n - 1))
+	in_step "$1" "$2"
 }
 
-# First whether anything is asked for below some functions, then below half of them.
-halves() { # FIRST-LINE NUMBER WHAT KIND...
-	local at=$1 n=$2 part names
-
-	[ "$n" -gt 0 ] || return 0
-	part=$(sed -n "$at,$((at + n - 1))p" $W/functions)
-	names=$(cut -d' ' -f3 <<<"$part" | tr '\n' ' ')
-	below "$(head -n 1 <<<"$part" | cut -d' ' -f1)" "$(tail -n 1 <<<"$part" | cut -d' ' -f2)"
-	lives=$((lives + 1))
-	live "$3 below $names" "${@:4}" || return 0
-	if [ "$n" = 1 ]; then
-		ask=$((ask + 1))
-		step "$3 below $names: $(tr '\n' ' ' <$W/life | cut -c 1-150)"
-		return
-	fi
-	halves "$at" $((n / 2)) "${@:3}"
-	halves $((at + n / 2)) $((n - n / 2)) "${@:3}"
-}
-
-sweep() { # CHUNK WHAT KIND...
-	local lives=0 ask=0 i nr
-
-	nr=$(wc -l <$W/functions)
-	for ((i = 1; i <= nr; i += $1)); do
-		halves $i $((nr - i + 1 < $1 ? nr - i + 1 : $1)) "${@:2}"
+# The last one was not reached, so how far the kernel has counted is not known:
+# more of the same until it is.
+in_step() { # OPERATION KIND
+	[ "$n" -gt 1 ] || return 0	# it never asks
+	while ! has_failed "$2"; do
+		"before_$1" >/dev/null
+		echo 100 >"$faults/$2/probability"
+		"with_$1" >$W/life 2>&1 || :
+		rest "$2"
+		"after_$1"
+		dmsetup remove bow
+		judge "$1"
 	done
-	[ $ask -gt 5 ] || die "$2: only $ask functions were seen to ask"
-	step "$2: $ask of $nr functions ask, $lives lives"
 }
 
-# shellcheck disable=SC2086
-sweep 8 memory $memory
-sweep 8 requests fail_make_request
+total=0
+for kind in $all; do
+	for operation in checkpoint write resume reclaim commit; do
+		one_after_the_other $operation $kind
+	done
+done
+[ $total -gt 50 ] || die "only $total faults"
+step "$total faults"
+
+# Every copy without memory: the reserve serves them all, one after the other.
+entered
+set_all interval 1 $memory
+set_all times $many $memory
+set_all probability 100 $memory
+ok "writes without any memory" write_some
+quiet
+[ "$(field copies)" -gt 0 ] || die "nothing was copied"
+dmsetup remove bow
+what="writes without memory"
+judge write
 dmsetup remove raw
