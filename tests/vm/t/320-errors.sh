@@ -89,6 +89,7 @@ echo "# ok: $case"
 in_mode_failed() {
 	shows checkpoint failed 1
 	heal
+	refused $S		# it was not done, nor is it now
 	refused $((S + 512))
 	put 8
 	put 128 8
