@@ -218,6 +218,7 @@ static void unreadable_backup_of_hidden(void **data)
 	/* Not blanked yet: the original is still there. */
 	disk.fail_read = 221 * BS;
 	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_ALL), COW_LOG_IO);
+	assert_int_equal(pic.complaint.source, 16 * BS);
 }
 
 static void dropped_tail(void **data)
