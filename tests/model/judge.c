@@ -204,7 +204,9 @@ static void try_resume(struct finish *f, struct cow_picture *pic)
 		fail("out of memory");
 	set_cut(f, 5);
 	r = bow_resume(&cow, pic);
-	if (r)
+	if (r == -EIO && pic->unreadable && !f->disk->dead)
+		stats.unreadable_refused++;
+	else if (r)
 		interrupted(f, COW_LOG_CHECKPOINT, RESUME, r);
 	else
 		revive(f->disk);

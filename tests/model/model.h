@@ -367,7 +367,7 @@ struct stats {
 	    resumes, resume_cuts, reclaims, reclaims_resumed, commits,
 	    commits_refused, commit_errors, stuck_refused, stuck_commits,
 	    stuck_commit_errors, give_ups, restores, restore_cuts, offline_commits, commit_cuts,
-	    finish_errors, busy_refused, writes, writes_unaligned,
+	    finish_errors, busy_refused, unreadable_refused, writes, writes_unaligned,
 	    writes_part, writes_long, writes_hidden, writes_short_block, reads,
 	    reads_hidden, discards, copies, copies_run, copies_behind,
 	    copies_short, handed_over, collisions, moves_backup, moves_page, moves_run,

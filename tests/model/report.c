@@ -27,7 +27,7 @@ static const struct kind kinds[] = {
 	KIND(reclaims_resumed), KIND(commits), KIND(commits_refused),
 	KIND(commit_errors),
 	KIND(give_ups), KIND(restores), KIND(offline_commits),
-	KIND(finish_errors), KIND(busy_refused),
+	KIND(finish_errors), KIND(busy_refused), KIND(unreadable_refused),
 	TITLE("filesystem", writes), KIND(writes_unaligned), KIND(writes_part),
 	KIND(writes_long), KIND(writes_hidden), KIND(writes_short_block),
 	KIND(reads), KIND(reads_hidden), KIND(discards), KIND(no_space),
