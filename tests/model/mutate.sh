@@ -240,6 +240,8 @@ mutations() {
 		's/(set_ranges\(cow, &pic->ours, )COW_PROTECTED/$1COW_LOOSE/'
 	mutate resume-saves-twice dm-bow-resume.c \
 		's/set_ranges\(cow, &pic->moved, COW_CHANGED\);//'
+	mutate resume-though-perhaps-in-use dm-bow-resume.c \
+		's/if \(perhaps_in_use\(cow, pic\)\)/if (0 \&\& perhaps_in_use(cow, pic))/'
 	mutate resume-what-is-being-ended dm-bow-resume.c \
 		's/if \(pic->log\.head\.state != COW_LOG_CHECKPOINT\)/if (0)/'
 	mutate settle-loose-stays dm-bow-resume.c \
