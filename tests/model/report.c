@@ -76,11 +76,13 @@ static void print_json(u64 seed)
 static bool out_of_reach(const struct kind *kind)
 {
 	bool small_page = COW_PAGE_RECORDS < 100;
+	bool long_run = stats.crash_states >= 1000000;
 
 	if (kind->count == &stats.forgetful)
 		return !small_page;
-	return kind->count == &stats.handed_over &&
-	       (!small_page || stats.crash_states < 1000000);
+	if (kind->count == &stats.unreadable_refused)
+		return !long_run;
+	return kind->count == &stats.handed_over && !(small_page && long_run);
 }
 
 int report(u64 seed, bool json, bool complete)
