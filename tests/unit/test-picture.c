@@ -221,6 +221,17 @@ static void unreadable_backup_of_hidden(void **data)
 	assert_int_equal(pic.complaint.source, 16 * BS);
 }
 
+/* In an older page its void would be there already: the group was durable. */
+static void unreadable_backup_of_older_page(void **data)
+{
+	(void)data;
+	logdisk_backup(&disk, 10, 100, 1, 10);
+	logdisk_seal(&disk, 300);
+	logdisk_finish(&disk);
+	disk.fail_read = 100 * BS;
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_ALL), COW_LOG_IO);
+}
+
 static void dropped_tail(void **data)
 {
 	(void)data;
@@ -292,7 +303,8 @@ int main(void)
 		TEST(plain), TEST(part_of_a_run_moved), TEST(move_across_runs),
 		TEST(many_moves_over_pages), TEST(sealed_page_moved), TEST(voids),
 		TEST(one_void_serves_once), TEST(void_by_content), TEST(unreadable_backup),
-		TEST(unreadable_backup_of_hidden), TEST(dropped_tail),
+		TEST(unreadable_backup_of_hidden), TEST(unreadable_backup_of_older_page),
+		TEST(dropped_tail),
 		TEST(torn_slot0), TEST(slot1_by_block0_only), TEST(short_last_block),
 	};
 
