@@ -49,6 +49,21 @@ static void set_void_dests(struct cow *cow, const struct cow_picture *pic,
 			    cow_blocks_of(&cow->geo, pic->voids[i].sectors), state);
 }
 
+/*
+ * A cut record says that its source was not written to, so it must not be until
+ * the void is durable. One in free space is the bad place of an older backup.
+ */
+static void protect_void_sources(struct cow *cow, const struct cow_picture *pic)
+{
+	u32 i;
+
+	for (i = 0; i < pic->nr_voids; i++)
+		cow_map_replace(&cow->map,
+				cow_sector_to_block(&cow->geo, pic->voids[i].source),
+				cow_blocks_of(&cow->geo, pic->voids[i].sectors),
+				COW_LOOSE, COW_PROTECTED);
+}
+
 static void build_map(struct cow *cow, const struct cow_picture *pic)
 {
 	const struct cow_head *head = &cow->log.head;
@@ -66,6 +81,7 @@ static void build_map(struct cow *cow, const struct cow_picture *pic)
 			    cow_sector_to_block(&cow->geo, head->hidden[i].source),
 			    1, COW_PROTECTED);
 	set_void_dests(cow, pic, COW_PROTECTED);
+	protect_void_sources(cow, pic);
 }
 
 /* The log changes hands; the picture keeps an empty one. */

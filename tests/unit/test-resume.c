@@ -203,12 +203,32 @@ static void place_of_ours_perhaps_claimed(void **data)
 	cow_exit(&cow);
 }
 
+/* A place where an older backup failed was copied in vain, and that was cut. */
+static void source_of_a_cut_record_in_free_space(void **data)
+{
+	u64 i;
+
+	(void)data;
+	logdisk_extent(&disk, COW_RECORD_FREE, 160, 200);
+	logdisk_seal(&disk, 350);
+	logdisk_backup(&disk, 170, 180, 1, 170);
+	for (i = 1; i < COW_PAGE_RECORDS; i++)
+		logdisk_backup(&disk, 10 + i, 200 + i, 1, 200 + i);
+	logdisk_finish(&disk);
+	/* No room for the void: the record stays what it is. */
+	assert_int_equal(resume(), 0);
+	assert_int_equal(cow.nr_voids, 1);
+	assert_int_equal(cow_map_get(&cow.map, 170), COW_PROTECTED);
+	cow_exit(&cow);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(voids_survive), TEST(map_of_a_resumed_log),
 		TEST(entering_was_cut), TEST(only_as_long_as_slot1_is_the_same),
 		TEST(ended_logs_are_refused), TEST(place_of_ours_perhaps_claimed),
+		TEST(source_of_a_cut_record_in_free_space),
 	};
 
 	return cmocka_run_group_tests_name("resume", tests, NULL, NULL);
