@@ -70,14 +70,16 @@ swapped() { # pages, out
 	awk '/^pswpout/ { print $2 }' /proc/vmstat
 }
 
-carve raw 288M
+carve raw 400M
 raw=/dev/mapper/raw
 make_fs ext4 $raw
 mount $raw $mnt
 fill $mnt
 dd if=/dev/urandom of=$mnt/old bs=1M count=4 status=none
 dd if=/dev/urandom of=$mnt/direct bs=1M count=2 status=none
-dd if=/dev/zero of=$mnt/swap bs=1M count=60 status=none
+# More than all that can be swapped, with this machine's root: what is still being
+# written keeps its place in swap and its memory.
+dd if=/dev/zero of=$mnt/swap bs=1M count=144 status=none
 chmod 600 $mnt/swap
 mkswap $mnt/swap >/dev/null
 sync -f $mnt
