@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "bow.h"
+#include "command.h"
 #include "critical.h"
 #include "dm.h"
 

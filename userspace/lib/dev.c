@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bow.h"
+#include "command.h"
 #include "dev.h"
 #include "mnt.h"
 

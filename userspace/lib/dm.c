@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <uuid/uuid.h>
 
-#include "bow.h"
+#include "command.h"
 #include "dm.h"
 
 /* ---- messages of the library ---------------------------------------------- */

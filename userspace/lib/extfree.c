@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "bow.h"
+#include "command.h"
 #include "extfree.h"
 
 static int discard(int fd, const char *path, u64 start, u64 len)

@@ -4,7 +4,7 @@
  */
 #include <errno.h>
 
-#include "bow.h"
+#include "command.h"
 #include "dm-cow-finish.h"
 #include "offline.h"
 

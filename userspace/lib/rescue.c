@@ -5,7 +5,7 @@
  */
 #include <uuid/uuid.h>
 
-#include "bow.h"
+#include "command.h"
 #include "rescue.h"
 
 /* No version in a block 0 that is lost can have been younger than that. */

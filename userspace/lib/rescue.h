@@ -6,7 +6,7 @@
 #ifndef BOW_RESCUE_H
 #define BOW_RESCUE_H
 
-#include "bow.h"
+#include "command.h"
 #include "offline.h"
 
 /* What the user has said. */

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "bow.h"
+#include "command.h"
 #include "progress.h"
 #include "scan.h"
 

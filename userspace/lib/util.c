@@ -10,11 +10,13 @@
 
 #include "util.h"
 
+const char *program_name = "bow";
+
 static void message(const char *kind, const char *fmt, va_list args)
 {
 	/* Whatever was reported before comes first where both go to one file. */
 	fflush(stdout);
-	fprintf(stderr, "bow: %s", kind);
+	fprintf(stderr, "%s: %s", program_name, kind);
 	vfprintf(stderr, fmt, args);
 	fputc('\n', stderr);
 }

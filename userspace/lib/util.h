@@ -12,7 +12,9 @@
 
 #define printf_like(fmt, args) __attribute__((format(printf, fmt, args)))
 
-/* All go to stderr, with "bow: " in front. */
+extern const char *program_name;
+
+/* All go to stderr, with the name of the program in front. */
 void error_msg(const char *fmt, ...) printf_like(1, 2);
 void warn_msg(const char *fmt, ...) printf_like(1, 2);
 
