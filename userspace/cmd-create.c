@@ -150,7 +150,7 @@ static int create(struct request *req)
 		status = fail(BOW_REFUSED, "there is a dm device '%s' already; choose another name or 'bow remove %s'",
 			      req->name, req->name);
 	if (!status)
-		status = bow_dm_need_target();
+		status = bow_dm_need_target(BOW_TARGET, "bow");
 	if (status)
 		return status;
 	make_params(req, number, params, sizeof(params));

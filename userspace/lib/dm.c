@@ -1,150 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * libdevmapper wrappers: one task each, with udev cookies.
+ * bow devices: what they say, and making them.
  */
 #include <errno.h>
 #include <libdevmapper.h>
-#include <stdarg.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 #include <uuid/uuid.h>
 
 #include "command.h"
 #include "dm.h"
-
-/* ---- messages of the library ---------------------------------------------- */
-
-/*
- * The library would write to stderr, which may lead to a file on the device
- * that is suspended just then. Keep what it says until somebody asks.
- */
-static char log_text[2048];
-static size_t log_used;
-
-static void keep_log(int level, const char *file __always_unused,
-		     int line __always_unused, int code __always_unused,
-		     const char *fmt, ...) printf_like(5, 6);
-
-static void keep_log(int level, const char *file __always_unused,
-		     int line __always_unused, int code __always_unused,
-		     const char *fmt, ...)
-{
-	va_list args;
-	int n;
-
-	if ((level & 7) > 3 || log_used + 2 >= sizeof(log_text))
-		return;
-	va_start(args, fmt);
-	n = vsnprintf(log_text + log_used, sizeof(log_text) - log_used - 1, fmt,
-		      args);
-	va_end(args);
-	if (n < 0)
-		return;
-	log_used = min(log_used + (size_t)n, sizeof(log_text) - 2);
-	log_text[log_used++] = '\n';
-	log_text[log_used] = '\0';
-}
-
-void bow_dm_print_log(void)
-{
-	char *line, *rest = NULL;
-
-	for (line = strtok_r(log_text, "\n", &rest); line;
-	     line = strtok_r(NULL, "\n", &rest))
-		error_msg("  libdevmapper: %s", line);
-	log_used = 0;
-	log_text[0] = '\0';
-}
-
-static void forget_log(void)
-{
-	log_used = 0;
-	log_text[0] = '\0';
-}
-
-/* ---- tasks ------------------------------------------------------------------ */
-
-/* Runs and keeps the task for its results; NULL and @err if it failed. */
-static struct dm_task *run_task(int type, const char *name, int *err)
-{
-	struct dm_task *dmt = dm_task_create(type);
-
-	*err = ENOMEM;
-	if (!dmt)
-		return NULL;
-	if ((!name || dm_task_set_name(dmt, name)) && dm_task_run(dmt))
-		return dmt;
-	*err = dm_task_get_errno(dmt);
-	dm_task_destroy(dmt);
-	return NULL;
-}
-
-/* A task that makes or removes nodes: wait until udev has done that. */
-static int run_with_cookie(struct dm_task *dmt)
-{
-	uint32_t cookie = 0;
-	int err = 0;
-
-	if (!dm_task_set_cookie(dmt, &cookie, 0))
-		return -EIO;
-	if (!dm_task_run(dmt)) {
-		err = dm_task_get_errno(dmt);
-		/* Lost where the library did several things and undid them. */
-		if (!err)
-			err = EPROTO;
-	}
-	dm_udev_wait(cookie);
-	return -err;
-}
-
-int bow_dm_open(void)
-{
-	char version[64];
-
-	dm_log_with_errno_init(keep_log);
-	if (dm_driver_version(version, sizeof(version)))
-		return 0;
-	if (geteuid())
-		error_msg("cannot talk to the kernel's device-mapper: this needs root");
-	else
-		error_msg("cannot talk to the kernel's device-mapper: try 'modprobe dm-mod'");
-	bow_dm_print_log();
-	return BOW_SYSTEM;
-}
-
-int bow_dm_need_target(void)
-{
-	struct dm_task *dmt;
-	int err;
-
-	/* This ioctl loads the module, the plain list does not. */
-	dmt = run_task(DM_DEVICE_GET_TARGET_VERSION, BOW_TARGET, &err);
-	forget_log();
-	if (dmt) {
-		dm_task_destroy(dmt);
-		return 0;
-	}
-	return fail(BOW_SYSTEM, "this kernel has no target '%s': install the module dm-bow for it, or load it: 'insmod dm-cow.ko; insmod dm-bow.ko'",
-		    BOW_TARGET);
-}
-
-bool bow_dm_exists(const char *name)
-{
-	struct dm_task *dmt;
-	struct dm_info info = { 0 };
-	int err;
-
-	dmt = run_task(DM_DEVICE_INFO, name, &err);
-	if (!dmt) {
-		forget_log();
-		return false;
-	}
-	if (!dm_task_get_info(dmt, &info))
-		info.exists = 0;
-	dm_task_destroy(dmt);
-	return info.exists;
-}
 
 /* ---- status ----------------------------------------------------------------- */
 
@@ -203,7 +68,7 @@ static void fill_lower(struct bow_status *st)
 	u64 sectors;
 	int err;
 
-	dmt = run_task(DM_DEVICE_TABLE, st->name, &err);
+	dmt = bow_dm_run(DM_DEVICE_TABLE, st->name, &err);
 	if (!dmt)
 		return;
 	params = our_params(dmt, &sectors);
@@ -220,9 +85,9 @@ static int get_status(const char *name, struct bow_status *st)
 	int err, r = -EINVAL;
 
 	memset(st, 0, sizeof(*st));
-	dmt = run_task(DM_DEVICE_STATUS, name, &err);
+	dmt = bow_dm_run(DM_DEVICE_STATUS, name, &err);
 	if (!dmt) {
-		forget_log();
+		bow_dm_forget_log();
 		return err ? -err : -EIO;
 	}
 	params = our_params(dmt, &st->sectors);
@@ -241,7 +106,7 @@ bool bow_dm_is_bow(const char *name)
 	struct bow_status st;
 	int r;
 
-	dm_log_with_errno_init(keep_log);
+	bow_dm_keep_log();
 	r = get_status(name, &st);
 	return !r || r == -EPROTO;
 }
@@ -264,28 +129,24 @@ int bow_dm_status(const char *name, struct bow_status *st)
 	return fail(BOW_SYSTEM, "%s: no status to be had", name);
 }
 
+struct each {
+	int (*fn)(const struct bow_status *st, void *data);
+	void *data;
+};
+
+static int if_ours(const char *name, void *data)
+{
+	const struct each *each = data;
+	struct bow_status st;
+
+	return get_status(name, &st) ? 0 : each->fn(&st, each->data);
+}
+
 int bow_dm_each(int (*fn)(const struct bow_status *st, void *data), void *data)
 {
-	struct dm_names *names;
-	struct bow_status st;
-	struct dm_task *dmt;
-	int err, status = 0;
+	struct each each = { .fn = fn, .data = data };
 
-	dmt = run_task(DM_DEVICE_LIST, NULL, &err);
-	names = dmt ? dm_task_get_names(dmt) : NULL;
-	if (!names) {
-		bow_dm_print_log();
-		return fail(BOW_SYSTEM, "cannot list dm devices");
-	}
-	while (names->dev && !status) {
-		if (!get_status(names->name, &st))
-			status = fn(&st, data);
-		if (!names->next)
-			break;
-		names = (struct dm_names *)((char *)names + names->next);
-	}
-	dm_task_destroy(dmt);
-	return status;
+	return bow_dm_each_name(if_ours, &each);
 }
 
 /* ---- changes ---------------------------------------------------------------- */
@@ -309,7 +170,7 @@ int bow_dm_create(const char *name, u64 sectors, const char *params)
 	random_uuid(uuid);
 	if (dmt && dm_task_set_name(dmt, name) && dm_task_set_uuid(dmt, uuid) &&
 	    dm_task_add_target(dmt, 0, sectors, BOW_TARGET, params))
-		r = run_with_cookie(dmt);
+		r = bow_dm_run_and_wait(dmt, 0);
 	if (dmt)
 		dm_task_destroy(dmt);
 	if (!r)
@@ -319,37 +180,4 @@ int bow_dm_create(const char *name, u64 sectors, const char *params)
 		  r == -EPROTO ? "" : strerror(-r));
 	bow_dm_print_log();
 	return r == -EBUSY ? BOW_REFUSED : BOW_SYSTEM;
-}
-
-int bow_dm_remove(const char *name)
-{
-	struct dm_task *dmt = dm_task_create(DM_DEVICE_REMOVE);
-	int r = -ENOMEM;
-
-	/* udev may have it open for a moment */
-	if (dmt && dm_task_set_name(dmt, name) && dm_task_retry_remove(dmt))
-		r = run_with_cookie(dmt);
-	if (dmt)
-		dm_task_destroy(dmt);
-	if (!r)
-		return 0;
-	error_msg("cannot remove %s: %s", name, strerror(-r));
-	bow_dm_print_log();
-	return r == -EBUSY ? BOW_REFUSED : BOW_SYSTEM;
-}
-
-int bow_dm_message(const char *name, const char *message)
-{
-	struct dm_task *dmt = dm_task_create(DM_DEVICE_TARGET_MSG);
-	int r = -ENOMEM;
-
-	if (dmt && dm_task_set_name(dmt, name) && dm_task_set_sector(dmt, 0) &&
-	    dm_task_set_message(dmt, message)) {
-		r = 0;
-		if (!dm_task_run(dmt))
-			r = -(dm_task_get_errno(dmt) ? dm_task_get_errno(dmt) : EIO);
-	}
-	if (dmt)
-		dm_task_destroy(dmt);
-	return r;
 }
