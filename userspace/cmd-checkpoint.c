@@ -3,8 +3,6 @@
  * bow checkpoint: from here on old contents are saved.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "bow.h"
 #include "critical.h"
@@ -46,18 +44,6 @@ static void warn_about(const struct bow_status *st, const struct mount *mnt,
 	else if (!mounted && device_user(st->number, user))
 		warn_msg("%s is %s: filesystems above that are not frozen, the checkpoint is as after a power cut",
 			 st->name, user);
-}
-
-/* What is written out now need not be while everybody waits. */
-static void sync_before(const struct mount *mnt)
-{
-	int fd = open(mnt->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return;
-	if (syncfs(fd))
-		warn_msg("%s: sync: %s", mnt->target, strerror(errno));
-	close(fd);
 }
 
 static int explain(const struct bow_status *st, int err)
@@ -107,14 +93,11 @@ static void report(const struct request *req, const struct bow_status *st,
 
 static int take_checkpoint(const struct request *req, struct bow_status *st)
 {
-	struct critical crit = {
-		.name = st->name, .message = "checkpoint",
-		.pause_ms = (unsigned int)req->pause_ms,
-	};
+	struct critical crit = { .pause_ms = (unsigned int)req->pause_ms };
 	int status = 0;
 
 	if (!req->flags.dry_run) {
-		status = critical_message(&crit);
+		status = critical_message(&crit, st->name, "checkpoint");
 		if (!status && crit.error)
 			status = explain(st, crit.error);
 		if (!status)
@@ -141,7 +124,7 @@ static int checkpoint(const struct request *req)
 	mounted = mount_of_device(st.number, &mnt) == 1;
 	warn_about(&st, &mnt, mounted);
 	if (mounted && !req->flags.dry_run)
-		sync_before(&mnt);
+		mount_sync(&mnt);
 	mount_free(&mnt);
 	return take_checkpoint(req, &st);
 }

@@ -139,10 +139,8 @@ static int run_trim(struct trim *trim)
 
 static int run_reclaim(const struct trim *trim)
 {
-	struct critical crit = {
-		.name = trim->before.name, .message = "reclaim",
-	};
-	int status = critical_message(&crit);
+	struct critical crit = { 0 };
+	int status = critical_message(&crit, trim->before.name, "reclaim");
 
 	if (status || !crit.error)
 		return status;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Between suspend and resume this process may stand in its own way: whatever it
- * reads from or writes to a filesystem on the suspended device waits for a
- * resume that it should do itself. So all memory is locked and all tasks made
+ * reads from or writes to a filesystem on a suspended device waits for a resume
+ * that it should do itself. So all memory is locked and all tasks made
  * beforehand, and in between there is nothing but ioctls.
  *
  * If the worker dies there, a guardian resumes: a child that waits on a pipe
@@ -21,14 +21,22 @@
 
 #include "command.h"
 #include "critical.h"
-#include "dm.h"
+#include "dm-task.h"
 
 #define HEAP_RESERVE (4U << 20)
+#define HEAP_PER_STEP (64U << 10)	/* the library keeps what the ioctl said */
 #define STACK_RESERVE (256U << 10)
 
-struct tasks {
-	struct dm_task *suspend, *message, *resume;
-	uint32_t cookie;	/* of the resume: whoever does it waits for udev */
+/* An ioctl that is ready to be made. */
+struct step {
+	struct dm_task *dmt;
+	uint32_t cookie;	/* of a resume: whoever does it waits for udev */
+	bool run;
+};
+
+struct steps {
+	struct step *suspend, *clear, *act, *resume;
+	unsigned int nr, nr_acts;
 };
 
 /* A guardian has only one thing to say: that it is ready. */
@@ -37,36 +45,97 @@ struct guardian {
 	int pipe;		/* our end; a byte in it: all is well */
 };
 
-static struct dm_task *named_task(int type, const char *name)
-{
-	struct dm_task *dmt = dm_task_create(type);
+/* ---- steps ------------------------------------------------------------------- */
 
-	if (dmt && dm_task_set_name(dmt, name))
-		return dmt;
-	if (dmt)
-		dm_task_destroy(dmt);
-	return NULL;
+static bool make_step(struct step *step, int type, const char *name)
+{
+	step->dmt = dm_task_create(type);
+	if (!step->dmt || !dm_task_set_name(step->dmt, name))
+		return false;
+	return type != DM_DEVICE_RESUME ||
+	       dm_task_set_cookie(step->dmt, &step->cookie, 0);
 }
 
-static bool make_tasks(struct tasks *tasks, const struct critical *crit)
+static bool make_act(struct step *step, const struct critical_action *action)
 {
-	tasks->suspend = named_task(DM_DEVICE_SUSPEND, crit->name);
-	tasks->message = named_task(DM_DEVICE_TARGET_MSG, crit->name);
-	tasks->resume = named_task(DM_DEVICE_RESUME, crit->name);
-	return tasks->suspend && tasks->message && tasks->resume &&
-	       dm_task_set_sector(tasks->message, 0) &&
-	       dm_task_set_message(tasks->message, crit->message) &&
-	       dm_task_set_cookie(tasks->resume, &tasks->cookie, 0);
+	if (!action->message)
+		return make_step(step, DM_DEVICE_RESUME, action->name);
+	return make_step(step, DM_DEVICE_TARGET_MSG, action->name) &&
+	       dm_task_set_sector(step->dmt, 0) &&
+	       dm_task_set_message(step->dmt, action->message);
 }
 
-static void destroy_tasks(struct tasks *tasks)
+static bool make_steps(struct steps *steps, const struct critical *crit)
 {
-	if (tasks->suspend)
-		dm_task_destroy(tasks->suspend);
-	if (tasks->message)
-		dm_task_destroy(tasks->message);
-	if (tasks->resume)
-		dm_task_destroy(tasks->resume);
+	unsigned int i;
+
+	steps->nr = crit->nr_names;
+	steps->nr_acts = crit->nr_actions;
+	steps->suspend = calloc(3 * (size_t)steps->nr + steps->nr_acts,
+				sizeof(struct step));
+	if (!steps->suspend)
+		return false;
+	steps->resume = steps->suspend + steps->nr;
+	steps->clear = steps->resume + steps->nr;
+	steps->act = steps->clear + steps->nr;
+	for (i = 0; i < steps->nr; i++)
+		if (!make_step(&steps->suspend[i], DM_DEVICE_SUSPEND, crit->names[i]) ||
+		    !make_step(&steps->resume[i], DM_DEVICE_RESUME, crit->names[i]) ||
+		    !make_step(&steps->clear[i], DM_DEVICE_CLEAR, crit->names[i]) ||
+		    (crit->no_lockfs && !dm_task_skip_lockfs(steps->suspend[i].dmt)))
+			return false;
+	for (i = 0; i < steps->nr_acts; i++)
+		if (!make_act(&steps->act[i], &crit->actions[i]))
+			return false;
+	return true;
+}
+
+static unsigned int count_steps(const struct steps *steps)
+{
+	return 3 * steps->nr + steps->nr_acts;
+}
+
+static int run_step(struct step *step)
+{
+	int err;
+
+	step->run = true;
+	if (dm_task_run(step->dmt))
+		return 0;
+	err = dm_task_get_errno(step->dmt);
+	return err ? err : EIO;
+}
+
+/* Nobody would ever tell of what was not run. */
+static void wait_for_udev(struct step *step)
+{
+	if (step->cookie && !step->run)
+		dm_udev_complete(step->cookie);
+	dm_udev_wait(step->cookie);
+	step->cookie = 0;
+}
+
+static void wait_for_all(struct steps *steps)
+{
+	unsigned int i;
+
+	for (i = 0; i < steps->nr; i++)
+		wait_for_udev(&steps->resume[i]);
+	for (i = 0; i < steps->nr_acts; i++)
+		wait_for_udev(&steps->act[i]);
+}
+
+static void destroy_steps(struct steps *steps)
+{
+	unsigned int i;
+
+	if (!steps->suspend)
+		return;
+	wait_for_all(steps);
+	for (i = 0; i < count_steps(steps); i++)
+		if (steps->suspend[i].dmt)
+			dm_task_destroy(steps->suspend[i].dmt);
+	free(steps->suspend);
 }
 
 /* ---- memory --------------------------------------------------------------- */
@@ -82,24 +151,24 @@ static __attribute__((noinline)) void touch_stack(void)
 }
 
 /* Have the allocator keep a touched reserve: no mmap, no brk later. */
-static void touch_heap(void)
+static void touch_heap(size_t size)
 {
 	char *room;
 
 	mallopt(M_TRIM_THRESHOLD, -1);
 	mallopt(M_MMAP_MAX, 0);
-	room = malloc(HEAP_RESERVE);
+	room = malloc(size);
 	if (room)
-		memset(room, 1, HEAP_RESERVE);
+		memset(room, 1, size);
 	free(room);
 }
 
-static int lock_memory(void)
+static int lock_memory(const struct steps *steps)
 {
 	if (mlockall(MCL_CURRENT | MCL_FUTURE))
 		return -errno;
 	touch_stack();
-	touch_heap();
+	touch_heap(HEAP_RESERVE + (size_t)count_steps(steps) * HEAP_PER_STEP);
 	return 0;
 }
 
@@ -114,7 +183,7 @@ static void spare_from_oom_killer(void)
 		close(fd);
 }
 
-/* ---- guardian --------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------------ */
 
 static void block_signals(sigset_t *old)
 {
@@ -124,7 +193,29 @@ static void block_signals(sigset_t *old)
 	sigprocmask(SIG_BLOCK, &all, old);
 }
 
-static void guard(int from_worker, int to_worker, struct tasks *tasks)
+/* Does anybody want us to stop? Kept for when signals are let in again. */
+static bool want_to_stop(void)
+{
+	sigset_t set;
+
+	return !sigpending(&set) &&
+	       (sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) ||
+		sigismember(&set, SIGHUP) || sigismember(&set, SIGQUIT));
+}
+
+/* ---- guardian --------------------------------------------------------------- */
+
+/* Of any of them, whoever did what until now. */
+static void resume_all(struct steps *steps)
+{
+	unsigned int i;
+
+	for (i = steps->nr; i--; )
+		run_step(&steps->resume[i]);
+}
+
+static void guard(int from_worker, int to_worker, const struct critical *crit,
+		  struct steps *steps)
 {
 	char byte = 0;
 	ssize_t n;
@@ -132,7 +223,7 @@ static void guard(int from_worker, int to_worker, struct tasks *tasks)
 	/* Not to be hit by what is meant for the worker's group. */
 	setsid();
 	prctl(PR_SET_NAME, "bow-guardian", 0, 0, 0);
-	if (lock_memory() || write(to_worker, &byte, 1) != 1)
+	if (lock_memory(steps) || write(to_worker, &byte, 1) != 1)
 		_exit(1);
 	close(to_worker);
 	do
@@ -140,12 +231,15 @@ static void guard(int from_worker, int to_worker, struct tasks *tasks)
 	while (n < 0 && errno == EINTR);
 	if (n == 1)
 		_exit(0);
-	dm_task_run(tasks->resume);
-	dm_udev_wait(tasks->cookie);
+	resume_all(steps);
+	wait_for_all(steps);
+	if (crit->undo)
+		crit->undo(crit->data);
 	_exit(0);
 }
 
-static int start_guardian(struct guardian *guardian, struct tasks *tasks)
+static int start_guardian(struct guardian *guardian, const struct critical *crit,
+			  struct steps *steps)
 {
 	int down[2], up[2];
 	char byte;
@@ -162,7 +256,7 @@ static int start_guardian(struct guardian *guardian, struct tasks *tasks)
 	if (!guardian->pid) {
 		close(down[1]);
 		close(up[0]);
-		guard(down[0], up[1], tasks);
+		guard(down[0], up[1], crit, steps);
 	}
 	close(down[0]);
 	close(up[1]);
@@ -184,14 +278,14 @@ static void dismiss_guardian(struct guardian *guardian)
 	waitpid(guardian->pid, NULL, 0);
 }
 
-/* ---- the section itself ------------------------------------------------------ */
-
-static int task_error(struct dm_task *dmt)
+/* It does for us what it would do if we had died. */
+static void call_guardian(struct guardian *guardian)
 {
-	int err = dm_task_get_errno(dmt);
-
-	return err ? err : EIO;
+	close(guardian->pipe);
+	waitpid(guardian->pid, NULL, 0);
 }
+
+/* ---- the section itself ------------------------------------------------------ */
 
 static void pause_ms(unsigned int ms)
 {
@@ -203,87 +297,197 @@ static void pause_ms(unsigned int ms)
 		nanosleep(&time, NULL);
 }
 
+static void wait_at(const struct critical *crit, enum critical_point point)
+{
+	char byte;
+
+	if (crit->wait == point && read(STDIN_FILENO, &byte, 1) < 0)
+		pause_ms(0);
+}
+
+static void failed_at(struct critical *crit, enum critical_stage stage,
+		      unsigned int index, int error)
+{
+	if (crit->error)
+		return;
+	crit->stage = stage;
+	crit->index = index;
+	crit->error = error;
+}
+
+/* How many are to be resumed. */
+static unsigned int suspend_all(struct critical *crit, struct steps *steps)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < steps->nr && !crit->error; i++) {
+		err = run_step(&steps->suspend[i]);
+		if (err)
+			failed_at(crit, CRITICAL_SUSPEND, i, err);
+	}
+	/* The one that failed as well: it may have got half-way. */
+	return i;
+}
+
+static void act_all(struct critical *crit, struct steps *steps)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < steps->nr_acts && !crit->error; i++) {
+		err = run_step(&steps->act[i]);
+		if (err)
+			failed_at(crit, CRITICAL_ACT, i, err);
+	}
+}
+
 /* Nothing here may touch a file, write a message or wait for udev. */
-static void suspended_section(struct critical *crit, struct tasks *tasks,
-			      int *suspend_error, int *resume_error)
+static void suspended_section(struct critical *crit, struct steps *steps)
 {
 	double start = now_ms();
+	unsigned int i = suspend_all(crit, steps);
+	int err;
 
-	*suspend_error = *resume_error = crit->error = 0;
-	if (!dm_task_run(tasks->suspend))
-		*suspend_error = task_error(tasks->suspend);
-	if (!*suspend_error && !dm_task_run(tasks->message))
-		crit->error = task_error(tasks->message);
-	if (!*suspend_error)
+	wait_at(crit, CRITICAL_SUSPENDED);
+	act_all(crit, steps);
+	if (!crit->error)
 		pause_ms(crit->pause_ms);
-	/* Even after a failure: it may have got half-way. */
-	if (!dm_task_run(tasks->resume))
-		*resume_error = task_error(tasks->resume);
+	wait_at(crit, CRITICAL_ACTED);
+	while (i--) {
+		if (crit->swap && crit->error)
+			run_step(&steps->clear[i]);
+		err = run_step(&steps->resume[i]);
+		if (err)
+			failed_at(crit, CRITICAL_RESUME, i, err);
+	}
 	crit->ms = now_ms() - start;
 }
 
-static int report(const struct critical *crit, int suspend_error,
-		  int resume_error)
+static void prepare_and_go(struct critical *crit, struct steps *steps)
 {
-	if (suspend_error)
-		error_msg("%s: cannot suspend: %s", crit->name,
-			  strerror(suspend_error));
-	if (resume_error)
-		error_msg("%s: cannot resume: %s; try 'dmsetup resume %s'",
-			  crit->name, strerror(resume_error), crit->name);
-	if (!suspend_error && !resume_error)
-		return 0;
-	bow_dm_print_log();
-	return BOW_SYSTEM;
+	int r = 0;
+
+	wait_at(crit, CRITICAL_START);
+	if (crit->prepare)
+		r = crit->prepare(crit->data);
+	if (r)
+		failed_at(crit, CRITICAL_PREPARE, 0, -r);
+	wait_at(crit, CRITICAL_PREPARED);
+	crit->interrupted = crit->undo && want_to_stop();
+	if (!r && !crit->interrupted)
+		suspended_section(crit, steps);
+	/* A table that has been swapped is in use now. */
+	if (crit->undo && !crit->swap && want_to_stop())
+		crit->interrupted = true;
 }
 
-static int run_guarded(struct critical *crit, struct tasks *tasks)
+/* If a resume failed the guardian's may not: let it try. */
+static int finish(struct critical *crit, struct steps *steps,
+		  struct guardian *guardian)
 {
-	int r, suspend_error, resume_error;
+	if (crit->error && crit->stage == CRITICAL_RESUME) {
+		call_guardian(guardian);
+		error_msg("%s: cannot resume: %s; try 'dmsetup resume %s'",
+			  crit->names[crit->index], strerror(crit->error),
+			  crit->names[crit->index]);
+		bow_dm_print_log();
+		return BOW_SYSTEM;
+	}
+	wait_for_all(steps);
+	if (crit->undo && (crit->error || crit->interrupted))
+		crit->undo(crit->data);
+	dismiss_guardian(guardian);
+	return BOW_OK;
+}
+
+static int run_guarded(struct critical *crit, struct steps *steps)
+{
 	struct guardian guardian = { .pid = -1, .pipe = -1 };
+	int r, status;
 	sigset_t old;
 
 	signal(SIGPIPE, SIG_IGN);
 	block_signals(&old);
-	r = start_guardian(&guardian, tasks);
+	r = start_guardian(&guardian, crit, steps);
 	if (r) {
-		sigprocmask(SIG_SETMASK, &old, NULL);
-		return fail(BOW_SYSTEM, "cannot start a guardian process: %s",
-			    strerror(-r));
-	}
-	suspended_section(crit, tasks, &suspend_error, &resume_error);
-	/* If this resume failed the guardian's may not: let it try. */
-	if (resume_error) {
-		close(guardian.pipe);
-		waitpid(guardian.pid, NULL, 0);
+		status = fail(BOW_SYSTEM, "cannot start a guardian process: %s",
+			      strerror(-r));
 	} else {
-		dismiss_guardian(&guardian);
-		dm_udev_wait(tasks->cookie);
+		prepare_and_go(crit, steps);
+		status = finish(crit, steps, &guardian);
 	}
+	/* Ends us if somebody wanted that. */
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	return report(crit, suspend_error, resume_error);
+	return status;
 }
 
-int critical_message(struct critical *crit)
+static int run_locked(struct critical *crit, struct steps *steps)
 {
-	struct tasks tasks = { 0 };
-	int r, status;
+	int r = lock_memory(steps), status;
 
-	/* An open control node and a checked version, before it matters. */
-	dm_hold_control_dev(1);
-	if (!make_tasks(&tasks, crit)) {
-		destroy_tasks(&tasks);
-		return fail(BOW_SYSTEM, "%s: cannot prepare for the suspend",
-			    crit->name);
-	}
-	spare_from_oom_killer();
-	r = lock_memory();
 	if (r)
 		status = fail(BOW_SYSTEM, "cannot lock memory: %s; this needs root",
 			      strerror(-r));
 	else
-		status = run_guarded(crit, &tasks);
+		status = run_guarded(crit, steps);
 	munlockall();
-	destroy_tasks(&tasks);
 	return status;
+}
+
+int critical_run(struct critical *crit)
+{
+	struct steps steps = { 0 };
+	int status;
+
+	crit->error = 0;
+	crit->interrupted = false;
+	/* An open control node and a checked version, before it matters. */
+	dm_hold_control_dev(1);
+	if (make_steps(&steps, crit)) {
+		spare_from_oom_killer();
+		status = run_locked(crit, &steps);
+	} else {
+		status = fail(BOW_SYSTEM, "cannot prepare for the suspend of %s",
+			      crit->names[0]);
+	}
+	destroy_steps(&steps);
+	return status;
+}
+
+int critical_message(struct critical *crit, const char *name,
+		     const char *message)
+{
+	struct critical_action action = { .name = name, .message = message };
+	int status;
+
+	crit->names = &name;
+	crit->nr_names = 1;
+	crit->actions = &action;
+	crit->nr_actions = 1;
+	status = critical_run(crit);
+	if (!status && crit->error && crit->stage == CRITICAL_SUSPEND) {
+		error_msg("%s: cannot suspend: %s", name, strerror(crit->error));
+		bow_dm_print_log();
+		status = BOW_SYSTEM;
+	}
+	crit->names = NULL;
+	crit->actions = NULL;
+	return status;
+}
+
+enum critical_point critical_point(const char *word)
+{
+	static const char * const words[] = {
+		[CRITICAL_START] = "start",
+		[CRITICAL_PREPARED] = "prepared",
+		[CRITICAL_SUSPENDED] = "suspended",
+		[CRITICAL_ACTED] = "acted",
+	};
+	unsigned int i;
+
+	for (i = CRITICAL_START; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(word, words[i]))
+			return (enum critical_point)i;
+	return CRITICAL_NOWHERE;
 }

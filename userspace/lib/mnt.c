@@ -4,6 +4,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <libmount/libmount.h>
 #include <limits.h>
@@ -96,6 +97,17 @@ int mount_at(const char *path, struct mount *mnt)
 	return fs ? 1 : 0;
 }
 
+void mount_sync(const struct mount *mnt)
+{
+	int fd = open(mnt->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (syncfs(fd))
+		warn_msg("%s: sync: %s", mnt->target, strerror(errno));
+	close(fd);
+}
+
 /* The first line of a small file; false if there is none. */
 static bool read_line(const char *path, char *text, int size)
 {
@@ -153,12 +165,19 @@ bool device_user(dev_t dev, char text[USER_TEXT])
 	return mounted || first_holder(dev, text);
 }
 
+bool device_dm_name(dev_t dev, char *name, int size)
+{
+	char path[PATH_MAX];
+
+	sysfs_path(dev, "dm/name", path);
+	return read_line(path, name, size);
+}
+
 bool device_is_bow(dev_t dev, char name[USER_TEXT])
 {
 	char path[PATH_MAX], uuid[USER_TEXT];
 
-	sysfs_path(dev, "dm/name", path);
-	if (!read_line(path, name, USER_TEXT))
+	if (!device_dm_name(dev, name, USER_TEXT))
 		return false;
 	sysfs_path(dev, "dm/uuid", path);
 	if (read_line(path, uuid, sizeof(uuid)) &&

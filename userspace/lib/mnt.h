@@ -26,6 +26,9 @@ void mount_free(struct mount *mnt);
 
 bool mount_has_option(const struct mount *mnt, const char *option);
 
+/* What is written out now need not be while everybody waits. */
+void mount_sync(const struct mount *mnt);
+
 #define USER_TEXT 256
 
 /*
@@ -36,6 +39,9 @@ bool device_user(dev_t dev, char text[USER_TEXT]);
 
 /* Name of the bow device @dev; false if it is something else. */
 bool device_is_bow(dev_t dev, char name[USER_TEXT]);
+
+/* Name of the dm device of that number; false if it is none. */
+bool device_dm_name(dev_t dev, char *name, int size);
 
 /* The node of "8:16", as /dev/sdb, or @number itself; into @path, returned. */
 const char *device_node(const char *number, char path[USER_TEXT]);
