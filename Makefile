@@ -7,7 +7,7 @@
 #   make modules KVER=6.12
 #                     build/<version>/*.ko; KVER is a full `uname -r`, or 6.1 or
 #                     6.12: Debian's newest of that line, downloaded if need be
-#   make tool         build/bow
+#   make tool         build/bow, build/blksnap
 #   make demo         see it work: checkpoint, update, power cut, rollback
 #   make check        unit tests, then tests in virtual machines on both kernels;
 #                     the last line counts

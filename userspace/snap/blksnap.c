@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * blksnap: snapshots of many devices at one instant.
+ */
+#include "snap.h"
+
+static const struct command * const commands[] = {
+	&cmd_attach, &cmd_detach, &cmd_take, &cmd_list, &cmd_remove,
+};
+
+static const struct program blksnap = {
+	.name = "blksnap",
+	.summary = "Snapshots of many block devices at one instant, mounted and busy.",
+	.commands = commands,
+	.nr_commands = ARRAY_SIZE(commands),
+};
+
+int main(int argc, char **argv)
+{
+	return program_main(&blksnap, argc, argv);
+}

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * blksnap take: snapshots of several origins at one instant.
+ *
+ * Whatever can fail or take time comes before the first suspend: the images are
+ * there, with tables that allocate and open all they need. In between there is
+ * a resume of each image, which arms it. If anything fails all images go.
+ */
+#include <errno.h>
+#include <libdevmapper.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <uuid/uuid.h>
+
+#include "critical.h"
+#include "snap.h"
+
+#define DEFAULT_BLOCK_BYTES 65536U
+#define MIN_BLOCK_BYTES 4096U
+#define MAX_BLOCK_BYTES (1U << 20)
+
+struct image {
+	struct snap_dev origin;
+	unsigned int depth;		/* of the origin, in layers */
+	u64 block_bytes;
+	char name[BOW_DM_NAME];
+	char uuid[BOW_DM_NAME + 2];
+	char table[BOW_DM_NAME];
+};
+
+struct request {
+	const char *name;		/* or NULL: the time */
+	const char *store_path;
+	u64 block_bytes;		/* 0: not said */
+	bool force;
+	enum critical_point wait;
+	struct bow_flags flags;
+
+	char set_name[SNAP_SET_NAME];
+	char set_uuid[UUID_TEXT];
+	struct snap_store store;
+	struct image *images;
+	unsigned int nr;
+};
+
+/* ---- names ------------------------------------------------------------------------- */
+
+static bool is_taken(const struct snap_list *list, const char *set_name)
+{
+	unsigned int i;
+
+	for (i = 0; i < list->nr; i++)
+		if (!strcmp(list->devs[i].set_name, set_name))
+			return true;
+	return false;
+}
+
+/* The time, and a number behind it if that second has a snapshot already. */
+static void name_by_time(struct request *req, const struct snap_list *list)
+{
+	time_t now = time(NULL);
+	char text[TIME_TEXT];
+	unsigned int n;
+	struct tm tm;
+
+	localtime_r(&now, &tm);
+	strftime(text, sizeof(text), "%Y%m%d-%H%M%S", &tm);
+	snprintf(req->set_name, sizeof(req->set_name), "%s", text);
+	for (n = 2; is_taken(list, req->set_name); n++)
+		snprintf(req->set_name, sizeof(req->set_name), "%s.%u", text, n);
+}
+
+static int choose_set(struct request *req, const struct snap_list *list)
+{
+	uuid_t uuid;
+
+	uuid_generate_random(uuid);
+	uuid_unparse_lower(uuid, req->set_uuid);
+	if (!req->name) {
+		name_by_time(req, list);
+		return BOW_OK;
+	}
+	snprintf(req->set_name, sizeof(req->set_name), "%s", req->name);
+	if (is_taken(list, req->set_name))
+		return fail(BOW_REFUSED, "there is a snapshot '%s' already; choose another name, or 'blksnap remove %s'",
+			    req->set_name, req->set_name);
+	return BOW_OK;
+}
+
+static int name_image(const struct request *req, struct image *image,
+		      unsigned int n)
+{
+	int len = snprintf(image->name, sizeof(image->name), "%s-%s",
+			   image->origin.name, req->set_name);
+
+	if (len >= (int)sizeof(image->name))
+		return fail(BOW_REFUSED, "'%s-%s' is too long for a name; choose a shorter one for the snapshot",
+			    image->origin.name, req->set_name);
+	if (bow_dm_exists(image->name))
+		return fail(BOW_REFUSED, "there is a dm device '%s' already; choose another name for the snapshot",
+			    image->name);
+	snprintf(image->uuid, sizeof(image->uuid), SNAP_UUID_PREFIX "%s-%u-%s",
+		 req->set_uuid, n, req->set_name);
+	return BOW_OK;
+}
+
+/* ---- checks -------------------------------------------------------------------------- */
+
+static int check_origin(const struct request *req, struct image *image)
+{
+	const struct snap_dev *origin = &image->origin;
+	bool active = strcmp(origin->state, "idle");
+
+	if (origin->suspended)
+		return fail(BOW_REFUSED, "%s is suspended by somebody else; 'dmsetup resume %s' if that is over",
+			    origin->name, origin->name);
+	if (origin->inactive_table)
+		return fail(BOW_REFUSED, "%s: somebody is about to change its table; 'dmsetup clear %s' if nobody is",
+			    origin->name, origin->name);
+	if (active && req->block_bytes && req->block_bytes != origin->block_bytes)
+		return fail(BOW_REFUSED, "%s has snapshots with blocks of %llu bytes, and all of them must have the same; leave --block-size away",
+			    origin->name, (unsigned long long)origin->block_bytes);
+	image->block_bytes = active ? origin->block_bytes :
+			     req->block_bytes ? req->block_bytes :
+			     DEFAULT_BLOCK_BYTES;
+	return BOW_OK;
+}
+
+/* What an origin keeps in the store must not come from the origin again. */
+static int check_against_store(const struct request *req,
+			       const struct image *image)
+{
+	if (snap_above(req->store.number, image->origin.number) ||
+	    snap_above(req->store.number, image->origin.lower))
+		return fail(BOW_REFUSED, "%s lies on %s, of which the snapshot is to be; the store must lie on something else",
+			    req->store.path, image->origin.name);
+	return BOW_OK;
+}
+
+static int check_twice(const struct request *req, unsigned int n)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (req->images[i].origin.number == req->images[n].origin.number)
+			return fail(BOW_USAGE, "%s is named twice",
+				    req->images[n].origin.name);
+	return BOW_OK;
+}
+
+static int check_image(struct request *req, unsigned int n, const char *name)
+{
+	struct image *image = &req->images[n];
+	int status = snap_origin_read(name, &image->origin);
+
+	if (!status)
+		status = check_twice(req, n);
+	if (!status)
+		status = check_origin(req, image);
+	if (!status)
+		status = check_against_store(req, image);
+	if (!status)
+		status = name_image(req, image, n);
+	if (status)
+		return status;
+	image->depth = snap_depth(image->origin.number);
+	snprintf(image->table, sizeof(image->table),
+		 "0 %llu " SNAP_TARGET " %s %u:%u transient %llu\n",
+		 (unsigned long long)image->origin.sectors,
+		 image->origin.lower_text, major(req->store.number),
+		 minor(req->store.number), (unsigned long long)image->block_bytes);
+	return BOW_OK;
+}
+
+/* Uppermost first: to freeze one may mean to write to those below it. */
+static int by_depth(const void *a, const void *b)
+{
+	const struct image *x = a, *y = b;
+
+	return (y->depth > x->depth) - (y->depth < x->depth);
+}
+
+static int check_all(struct request *req, char **names)
+{
+	struct snap_list list;
+	unsigned int i;
+	int status = snap_list_read(&list);
+
+	if (status)
+		return status;
+	status = choose_set(req, &list);
+	if (!status)
+		status = snap_store_check(&req->store, req->store_path, &list,
+					  req->force);
+	for (i = 0; i < req->nr && !status; i++)
+		status = check_image(req, i, names[i]);
+	snap_list_free(&list);
+	if (!status)
+		qsort(req->images, req->nr, sizeof(*req->images), by_depth);
+	return status;
+}
+
+/* ---- the take ---------------------------------------------------------------------------- */
+
+/* Say what will not be as good as it sounds, and write out what is waiting. */
+static void look_at_mount(const struct request *req, const struct snap_dev *origin)
+{
+	char user[USER_TEXT];
+	struct mount mnt;
+	bool mounted = mount_of_device(origin->number, &mnt) == 1;
+
+	if (mounted && !strcmp(mnt.fstype, "btrfs"))
+		warn_msg("%s: btrfs is not frozen by a suspend: the snapshot is as after a power cut",
+			 origin->name);
+	else if (!mounted && device_user(origin->number, user))
+		warn_msg("%s is %s: filesystems above that are not frozen, the snapshot is as after a power cut",
+			 origin->name, user);
+	if (mounted && !req->flags.dry_run)
+		mount_sync(&mnt);
+	mount_free(&mnt);
+}
+
+static int create_images(void *data)
+{
+	struct request *req = data;
+	unsigned int i;
+	int r;
+
+	for (i = 0; i < req->nr; i++) {
+		r = snap_create_inactive(req->images[i].name, req->images[i].uuid,
+					 req->images[i].table);
+		if (!r)
+			continue;
+		error_msg("cannot create %s: %s; the kernel log says why ('dmesg | tail')",
+			  req->images[i].name, strerror(-r));
+		bow_dm_print_log();
+		return r;
+	}
+	return 0;
+}
+
+/* Some may never have been made. */
+static void remove_images(void *data)
+{
+	struct request *req = data;
+	unsigned int i;
+
+	for (i = req->nr; i--; )
+		snap_remove_uuid(req->images[i].uuid);
+	bow_dm_forget_log();
+}
+
+static int explain(const struct request *req, const struct critical *crit)
+{
+	unsigned int i;
+
+	if (crit->stage == CRITICAL_SUSPEND)
+		error_msg("%s: cannot suspend: %s; if its filesystem is frozen, 'fsfreeze --unfreeze' it first",
+			  crit->names[crit->index], strerror(crit->error));
+	if (crit->stage == CRITICAL_ACT)
+		error_msg("%s: cannot start the snapshot: %s; the kernel log says why ('dmesg | tail')",
+			  crit->actions[crit->index].name, strerror(crit->error));
+	for (i = 0; i < req->nr; i++)
+		if (bow_dm_exists(req->images[i].name))
+			error_msg("%s is left over: 'dmsetup remove %s'",
+				  req->images[i].name, req->images[i].name);
+	return fail(BOW_SYSTEM, "no snapshot was taken, of none of the origins");
+}
+
+static int take_now(struct request *req, double *ms)
+{
+	const char **names = calloc(req->nr, sizeof(*names));
+	struct critical_action *actions = calloc(req->nr, sizeof(*actions));
+	struct critical crit = {
+		.names = names, .nr_names = req->nr,
+		.actions = actions, .nr_actions = req->nr,
+		.prepare = create_images, .undo = remove_images, .data = req,
+		.wait = req->wait,
+	};
+	unsigned int i;
+	int status = BOW_SYSTEM;
+
+	for (i = 0; names && actions && i < req->nr; i++) {
+		names[i] = req->images[i].origin.name;
+		actions[i].name = req->images[i].name;
+	}
+	if (names && actions)
+		status = critical_run(&crit);
+	if (!status && crit.error)
+		status = explain(req, &crit);
+	*ms = crit.ms;
+	free(names);
+	free(actions);
+	return status;
+}
+
+/* ---- the report ----------------------------------------------------------------------------- */
+
+static void report_json(const struct request *req, double ms)
+{
+	struct json_object *obj = json_report(), *list = json_object_new_array();
+	struct json_object *image;
+	char text[SIZE_TEXT];
+	unsigned int i;
+
+	json_add_string(obj, "snapshot", req->set_name);
+	json_add_string(obj, "uuid", req->set_uuid);
+	json_add_string(obj, "store", req->store.path);
+	json_add_bool(obj, "dry_run", req->flags.dry_run);
+	snprintf(text, sizeof(text), "%.1f", ms);
+	json_object_object_add(obj, "suspended_ms",
+			       json_object_new_double_s(ms, text));
+	for (i = 0; i < req->nr; i++) {
+		image = json_object_new_object();
+		json_add_string(image, "name", req->images[i].name);
+		json_add_string(image, "origin", req->images[i].origin.name);
+		json_add_number(image, "size_bytes",
+				req->images[i].origin.sectors << 9);
+		json_add_number(image, "block_bytes", req->images[i].block_bytes);
+		json_object_array_add(list, image);
+	}
+	json_object_object_add(obj, "images", list);
+	json_print(obj);
+}
+
+static void report(const struct request *req, double ms)
+{
+	unsigned int i;
+
+	if (req->flags.json) {
+		report_json(req, ms);
+		return;
+	}
+	if (req->flags.dry_run)
+		printf("%s: would be taken of %u device(s)\n", req->set_name,
+		       req->nr);
+	else
+		printf("%s: taken of %u device(s), suspended for %.1f ms\n",
+		       req->set_name, req->nr, ms);
+	for (i = 0; i < req->nr; i++)
+		printf("/dev/mapper/%s\n", req->images[i].name);
+}
+
+static int take(struct request *req, char **names)
+{
+	double ms = 0;
+	unsigned int i;
+	int status = bow_dm_open();
+
+	if (!status)
+		status = snap_need_targets();
+	if (!status)
+		status = snap_lock();
+	if (!status)
+		status = check_all(req, names);
+	if (status)
+		return status;
+	for (i = 0; i < req->nr; i++)
+		look_at_mount(req, &req->images[i].origin);
+	if (!req->flags.dry_run)
+		status = take_now(req, &ms);
+	if (!status)
+		report(req, ms);
+	return status;
+}
+
+static const struct option options[] = {
+	{ "name", required_argument, NULL, 'n' },
+	{ "store", required_argument, NULL, OPT_STORE },
+	{ "block-size", required_argument, NULL, OPT_BLOCK_SIZE },
+	{ "force", no_argument, NULL, OPT_FORCE },
+	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "test-wait", required_argument, NULL, OPT_TEST_WAIT },
+	BOW_COMMON_OPTIONS
+};
+
+static bool valid_block_size(const char *text, u64 *bytes)
+{
+	return !parse_size(text, bytes) && is_power_of_2(*bytes) &&
+	       *bytes >= MIN_BLOCK_BYTES && *bytes <= MAX_BLOCK_BYTES;
+}
+
+static int take_option(int c, void *data)
+{
+	struct request *req = data;
+
+	switch (c) {
+	case 'n':
+		req->name = optarg;
+		if (snap_valid_name(optarg, SNAP_SET_NAME))
+			return -1;
+		return bow_usage_error(&cmd_take, "the name may have letters, digits, '_', '.', '+' and '-', and is at most 63 long");
+	case OPT_STORE:
+		req->store_path = optarg;
+		return -1;
+	case OPT_BLOCK_SIZE:
+		if (valid_block_size(optarg, &req->block_bytes))
+			return -1;
+		return bow_usage_error(&cmd_take, "--block-size wants a power of two from 4K to 1M");
+	case OPT_FORCE:
+		req->force = true;
+		return -1;
+	case OPT_TEST_WAIT:	/* for tests: time to interfere */
+		req->wait = critical_point(optarg);
+		return req->wait ? -1 :
+			bow_usage_error(&cmd_take, "--test-wait wants to know where");
+	}
+	return bow_common_option(&cmd_take, c);
+}
+
+static int run(int argc, char **argv)
+{
+	struct request req = { 0 };
+	int status = bow_parse_options(&cmd_take, argc, argv, options, &req.flags,
+				       take_option, &req);
+
+	if (status >= 0)
+		return status;
+	if (optind == argc)
+		return bow_usage_error(&cmd_take, "one origin at least, please");
+	if (!req.store_path)
+		return bow_usage_error(&cmd_take, "--store is needed: a block device for old contents");
+	req.nr = (unsigned int)(argc - optind);
+	req.images = calloc(req.nr, sizeof(*req.images));
+	if (!req.images)
+		return fail(BOW_SYSTEM, "out of memory");
+	status = take(&req, argv + optind);
+	free(req.images);
+	return status;
+}
+
+const struct command cmd_take = {
+	.name = "take",
+	.summary = "take a snapshot of origins, all at one instant",
+	.usage =
+	"[options] --store <device> <origin>...\n\n"
+	"Freeze all origins, snapshot them, go on. The contents as they were then are in\n"
+	"/dev/mapper/<origin>-<name>, one for each origin; what is written there is kept\n"
+	"apart. They are gone after a reboot.\n\n"
+	"Options:\n"
+	"  -n, --name <name>         of the snapshot; default: the time\n"
+	"      --store <device>      where old contents are kept: a block device of its\n"
+	"                            own, or the store of other snapshots\n"
+	"      --block-size <size>   4K to 1M, a power of two; default: 64K, or that of\n"
+	"                            the origin's other snapshots\n"
+	"      --force               use the store even if it has contents\n"
+	"      --dry-run             check everything, change nothing\n"
+	"      --json                report as JSON\n"
+	"  -h, --help                this text\n"
+	"  -V, --version             the version\n\n"
+	"Exit status: 0 done, 2 usage, 8 system error, 16 refused; if it is not 0, no\n"
+	"snapshot was taken of any origin.\n",
+	.run = run,
+};

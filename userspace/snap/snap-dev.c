@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Origins and images, as the device-mapper knows them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <libdevmapper.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "snap.h"
+
+#define LOCK_FILE "/run/blksnap.lock"
+
+/* ---- lines of tables and states --------------------------------------------- */
+
+/* "8:16", or a path, into a number; 0 if it is neither. */
+static dev_t parse_device(const char *text)
+{
+	unsigned int major, minor;
+	struct stat st;
+	char rest;
+
+	if (sscanf(text, "%u:%u%c", &major, &minor, &rest) == 2)
+		return makedev(major, minor);
+	return !stat(text, &st) && S_ISBLK(st.st_mode) ? st.st_rdev : 0;
+}
+
+static bool parse_table(struct snap_dev *dev, const char *line)
+{
+	unsigned long long block_bytes = 0;
+	char mode[SNAP_WORD];
+	int n;
+
+	if (dev->kind == SNAP_ORIGIN) {
+		n = sscanf(line, "%31s", dev->lower_text);
+		dev->lower = parse_device(dev->lower_text);
+		return n == 1;
+	}
+	n = sscanf(line, "%31s %31s %15s %llu", dev->lower_text,
+		   dev->store_text, mode, &block_bytes);
+	dev->lower = parse_device(dev->lower_text);
+	dev->store = parse_device(dev->store_text);
+	dev->block_bytes = block_bytes;
+	return n == 4;
+}
+
+static bool parse_origin(struct snap_dev *dev, const char *line)
+{
+	unsigned long long n[7] = { 0 };
+	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu %llu",
+			 dev->state, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5],
+			 &n[6]);
+
+	dev->snapshots = n[0];
+	dev->block_bytes = n[1];
+	dev->blocks_copied = n[2];
+	dev->copies = n[3];
+	dev->groups = n[4];
+	dev->memory = n[5];
+	dev->memory_peak = n[6];
+	return got == 8;
+}
+
+static bool parse_image(struct snap_dev *dev, const char *line)
+{
+	unsigned long long n[5] = { 0 };
+	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu", dev->state,
+			 &n[0], &n[1], &n[2], &n[3], &n[4]);
+
+	dev->store_used = n[0];
+	dev->store_sectors = n[1];
+	dev->blocks_kept = n[2];
+	dev->blocks_private = n[3];
+	dev->memory = n[4];
+	return got == 6;
+}
+
+/* BLKSNAP-<36 characters>-<n>-<name> */
+static void parse_uuid(struct snap_dev *dev)
+{
+	const char *text = dev->uuid + strlen(SNAP_UUID_PREFIX);
+	int end = 0;
+
+	if (strncmp(dev->uuid, SNAP_UUID_PREFIX, strlen(SNAP_UUID_PREFIX)) ||
+	    strlen(text) < UUID_TEXT || text[UUID_TEXT - 1] != '-')
+		return;
+	if (sscanf(text + UUID_TEXT, "%u-%n", &dev->set_index, &end) != 1 || !end)
+		return;
+	memcpy(dev->set_uuid, text, UUID_TEXT - 1);
+	snprintf(dev->set_name, sizeof(dev->set_name), "%s",
+		 text + UUID_TEXT + end);
+}
+
+/* ---- one device --------------------------------------------------------------- */
+
+static enum snap_kind kind_of(const char *type)
+{
+	if (type && !strcmp(type, SNAP_ORIGIN_TARGET))
+		return SNAP_ORIGIN;
+	return type && !strcmp(type, SNAP_TARGET) ? SNAP_IMAGE : SNAP_OTHER;
+}
+
+/* The parameters of its first target. */
+static const char *first_target(struct dm_task *dmt, struct snap_dev *dev)
+{
+	uint64_t start, length = 0;
+	char *type = NULL, *params = NULL;
+	bool more = dm_get_next_target(dmt, NULL, &start, &length, &type,
+				       &params);
+
+	dev->kind = more ? SNAP_OTHER : kind_of(type);
+	dev->sectors = length;
+	return params ? params : "";
+}
+
+static void fill_info(struct snap_dev *dev, struct dm_task *dmt)
+{
+	struct dm_info info = { 0 };
+
+	dm_task_get_info(dmt, &info);
+	snprintf(dev->name, sizeof(dev->name), "%s", dm_task_get_name(dmt));
+	snprintf(dev->uuid, sizeof(dev->uuid), "%s", dm_task_get_uuid(dmt));
+	dev->number = makedev(info.major, info.minor);
+	dev->open_count = info.open_count;
+	dev->suspended = info.suspended;
+	dev->read_only = info.read_only;
+	dev->inactive_table = info.inactive_table;
+}
+
+/* One of the two lines that the kernel has for a device; 0 or -errno. */
+static int read_line(int type, const char *name, struct snap_dev *dev,
+		     bool (*parse)(struct snap_dev *dev, const char *line))
+{
+	struct dm_task *dmt;
+	const char *params;
+	int err;
+
+	dmt = bow_dm_run(type, name, &err);
+	if (!dmt) {
+		bow_dm_forget_log();
+		return err ? -err : -EIO;
+	}
+	fill_info(dev, dmt);
+	params = first_target(dmt, dev);
+	if (dev->kind != SNAP_OTHER && !parse(dev, params))
+		dev->understood = false;
+	dm_task_destroy(dmt);
+	return 0;
+}
+
+static bool parse_status(struct snap_dev *dev, const char *line)
+{
+	return dev->kind == SNAP_ORIGIN ? parse_origin(dev, line) :
+					  parse_image(dev, line);
+}
+
+static int read_dev(const char *name, struct snap_dev *dev)
+{
+	int r;
+
+	memset(dev, 0, sizeof(*dev));
+	dev->understood = true;
+	r = read_line(DM_DEVICE_TABLE, name, dev, parse_table);
+	if (!r && dev->kind != SNAP_OTHER)
+		r = read_line(DM_DEVICE_STATUS, name, dev, parse_status);
+	if (!r && dev->kind == SNAP_IMAGE)
+		parse_uuid(dev);
+	return r;
+}
+
+int snap_dev_read(const char *name, struct snap_dev *dev)
+{
+	int r = read_dev(name, dev);
+
+	if (r == -ENXIO)
+		return fail(BOW_REFUSED, "there is no dm device '%s'; 'dmsetup ls' lists them",
+			    name);
+	if (r)
+		return fail(BOW_SYSTEM, "%s: no table to be had: %s", name,
+			    strerror(-r));
+	if (!dev->understood)
+		return fail(BOW_SYSTEM, "%s: its status is not understood: tool and kernel module are of different versions",
+			    name);
+	return BOW_OK;
+}
+
+int snap_origin_read(const char *name, struct snap_dev *dev)
+{
+	int status = snap_dev_read(name, dev);
+
+	if (!status && dev->kind != SNAP_ORIGIN)
+		status = fail(BOW_REFUSED, "%s is not an origin: 'blksnap attach %s' first; 'blksnap list' lists the origins",
+			      name, name);
+	return status;
+}
+
+/* ---- all of them ---------------------------------------------------------------- */
+
+static int add_dev(const char *name, void *data)
+{
+	struct snap_list *list = data;
+	struct snap_dev *devs;
+
+	devs = realloc(list->devs, (list->nr + 1) * sizeof(*devs));
+	if (!devs)
+		return fail(BOW_SYSTEM, "out of memory");
+	list->devs = devs;
+	/* One that is gone by now is not to be listed. */
+	if (read_dev(name, &devs[list->nr]) ||
+	    devs[list->nr].kind == SNAP_OTHER)
+		return BOW_OK;
+	if (!devs[list->nr].understood)
+		return fail(BOW_SYSTEM, "%s: its status is not understood: tool and kernel module are of different versions",
+			    name);
+	list->nr++;
+	return BOW_OK;
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(((const struct snap_dev *)a)->name,
+		      ((const struct snap_dev *)b)->name);
+}
+
+int snap_list_read(struct snap_list *list)
+{
+	int status;
+
+	memset(list, 0, sizeof(*list));
+	status = bow_dm_each_name(add_dev, list);
+	if (status)
+		snap_list_free(list);
+	else if (list->nr)
+		qsort(list->devs, list->nr, sizeof(*list->devs), by_name);
+	return status;
+}
+
+void snap_list_free(struct snap_list *list)
+{
+	free(list->devs);
+	memset(list, 0, sizeof(*list));
+}
+
+const struct snap_dev *snap_origin_of(const struct snap_list *list,
+				      const struct snap_dev *image)
+{
+	unsigned int i;
+
+	for (i = 0; i < list->nr; i++)
+		if (list->devs[i].kind == SNAP_ORIGIN &&
+		    list->devs[i].lower == image->lower)
+			return &list->devs[i];
+	return NULL;
+}
+
+/* ---- before anything is changed -------------------------------------------------- */
+
+int snap_need_targets(void)
+{
+	/* They come in one module, of the name of the first. */
+	int status = bow_dm_need_target(SNAP_TARGET, "blksnap");
+
+	if (!status)
+		status = bow_dm_need_target(SNAP_ORIGIN_TARGET, "blksnap");
+	return status;
+}
+
+int snap_lock(void)
+{
+	int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	/* A guardian keeps it too, for as long as it has something to do. */
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return fail(BOW_SYSTEM, "%s: %s", LOCK_FILE, strerror(errno));
+	return BOW_OK;
+}
+
+bool snap_valid_name(const char *name, size_t size)
+{
+	return *name && *name != '-' && strlen(name) < size &&
+	       name[strspn(name, "abcdefghijklmnopqrstuvwxyz"
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.+-")] == '\0' &&
+	       strcmp(name, ".") && strcmp(name, "..");
+}
+
+int snap_check_unused(const struct snap_dev *dev)
+{
+	char user[USER_TEXT];
+
+	if (device_user(dev->number, user))
+		return fail(BOW_REFUSED, "%s is %s; %s first", dev->name, user,
+			    strncmp(user, "mounted", 7) ? "remove that" : "unmount it");
+	if (dev->open_count)
+		return fail(BOW_REFUSED, "%s is open in %d place(s); 'fuser -v /dev/mapper/%s' shows who has it",
+			    dev->name, dev->open_count, dev->name);
+	return BOW_OK;
+}
