@@ -217,12 +217,13 @@ static void resume_all(struct steps *steps)
 static void guard(int from_worker, int to_worker, const struct critical *crit,
 		  struct steps *steps)
 {
-	char byte = 0;
+	char name[16], byte = 0;
 	ssize_t n;
 
 	/* Not to be hit by what is meant for the worker's group. */
 	setsid();
-	prctl(PR_SET_NAME, "bow-guardian", 0, 0, 0);
+	snprintf(name, sizeof(name), "%s-guardian", program_name);
+	prctl(PR_SET_NAME, name, 0, 0, 0);
 	if (lock_memory(steps) || write(to_worker, &byte, 1) != 1)
 		_exit(1);
 	close(to_worker);
