@@ -109,7 +109,7 @@ static int name_image(const struct request *req, struct image *image,
 static int check_origin(const struct request *req, struct image *image)
 {
 	const struct snap_dev *origin = &image->origin;
-	bool active = strcmp(origin->state, "idle");
+	u64 fixed = origin->block_bytes;	/* those lost count as well */
 
 	if (origin->suspended)
 		return fail(BOW_REFUSED, "%s is suspended by somebody else; 'dmsetup resume %s' if that is over",
@@ -117,11 +117,10 @@ static int check_origin(const struct request *req, struct image *image)
 	if (origin->inactive_table)
 		return fail(BOW_REFUSED, "%s: somebody is about to change its table; 'dmsetup clear %s' if nobody is",
 			    origin->name, origin->name);
-	if (active && req->block_bytes && req->block_bytes != origin->block_bytes)
+	if (fixed && req->block_bytes && req->block_bytes != fixed)
 		return fail(BOW_REFUSED, "%s has snapshots with blocks of %llu bytes, and all of them must have the same; leave --block-size away",
-			    origin->name, (unsigned long long)origin->block_bytes);
-	image->block_bytes = active ? origin->block_bytes :
-			     req->block_bytes ? req->block_bytes :
+			    origin->name, (unsigned long long)fixed);
+	image->block_bytes = fixed ? fixed : req->block_bytes ? req->block_bytes :
 			     DEFAULT_BLOCK_BYTES;
 	return BOW_OK;
 }
