@@ -8,6 +8,12 @@
 
 #include "dm-blksnap.h"
 
+/*
+ * Where a store is filled from, in sectors: behind all places in which a copy of
+ * an origin's superblock would make the store look like that filesystem.
+ */
+#define STORE_START 256
+
 /* Guards the list, and the users of each store on it. */
 static DEFINE_MUTEX(stores_mutex);
 static LIST_HEAD(stores);
@@ -35,6 +41,7 @@ static struct snap_store *open_store(dev_t dev)
 		return ERR_PTR(r);
 	}
 	spin_lock_init(&store->lock);
+	store->used = STORE_START;
 	list_add(&store->list, &stores);
 	return store;
 }
