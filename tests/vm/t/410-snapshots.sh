@@ -4,7 +4,7 @@
 # blksnap by plain dmsetup: images of several devices at one instant, while the
 # origins are written to; in any order, with private writes, too little space,
 # slow reads, and everything that must be refused.
-# timeout: 400
+# timeout: 600
 
 # shellcheck disable=SC2015
 # shellcheck source=tests/vm/block.sh
