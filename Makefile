@@ -16,7 +16,7 @@
 #                     with small sizes; `make model-long`: 10,000,000
 #   make mutations    rules of the protocol broken on purpose, one at a time;
 #                     a table says who noticed
-#   make fuzz FUZZ_SECONDS=3600
+#   make fuzz FUZZ_SECONDS=3600 FUZZ_SEED=0
 #                     hostile logs for an hour; `check` does a minute of it
 #   make check-vm KERNELS="6.1 6.12" TESTS="000 010-resume"
 #                     virtual machine tests only, all of them or some

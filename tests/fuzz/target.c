@@ -121,9 +121,15 @@ static enum cow_log_error verdict(struct disk *disk, enum cow_picture_depth dept
 }
 
 /* What became block 0 again may look like a log by chance. */
-static bool ended(const struct disk *disk)
+static bool starts_like_restored(const struct disk *disk)
 {
 	return !memcmp(disk->mem, restored.mem, SECTOR * disk->io.atomic_sectors);
+}
+
+/* What is to be put back may begin like the log: then nothing tells them apart. */
+static bool ended(const struct disk *disk)
+{
+	return starts_like_restored(disk) && !starts_like_restored(&given);
 }
 
 /* ---- the tool ---------------------------------------------------------------------- */
