@@ -400,12 +400,28 @@ static bool places_meet(const struct cow_record *a, const struct cow_record *b)
 	return a->dest < b->dest + b->sectors && b->dest < a->dest + a->sectors;
 }
 
+/* Has a younger backup to one of its places been cancelled? */
+static bool place_was_cancelled(const struct cow_picture *pic,
+				const struct cow_record *record)
+{
+	u64 block = to_block(pic, record->dest);
+	u64 end = block + cow_blocks_of(&pic->geo, record->sectors);
+	const struct cow_range *range = cow_ranges_at(&pic->cancelled, block);
+
+	for (; range && range->start < end; range = cow_ranges_next(range))
+		if (range->to == VOID_SERVED)
+			return true;
+	return false;
+}
+
 /* A place that awaits a void is not given to another backup. */
 static enum cow_log_error keep_pending(struct cow_picture *pic,
 				       const struct cow_record *record)
 {
 	u32 i;
 
+	if (place_was_cancelled(pic, record))
+		return COW_LOG_OVERLAP;
 	for (i = 0; i < pic->nr_voids; i++)
 		if (places_meet(&pic->voids[i], record))
 			return COW_LOG_OVERLAP;

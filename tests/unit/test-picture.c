@@ -190,6 +190,17 @@ static void void_by_content(void **data)
 	assert_false(in(&pic.ours, 100));
 }
 
+/* Whoever gave its place away again must have cancelled it first. */
+static void cut_yet_given_away(void **data)
+{
+	(void)data;
+	logdisk_backup(&disk, 10, 100, 1, 10);
+	logdisk_backup(&disk, 10, 100, 1, 10);
+	logdisk_void(&disk, 10, 100);
+	logdisk_finish(&disk);
+	assert_int_equal(logdisk_read(&disk, &pic, COW_CHECK_TAIL), COW_LOG_OVERLAP);
+}
+
 /* The disk is bad there, and power failed before the void was recorded. */
 static void unreadable_backup(void **data)
 {
@@ -302,7 +313,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(plain), TEST(part_of_a_run_moved), TEST(move_across_runs),
 		TEST(many_moves_over_pages), TEST(sealed_page_moved), TEST(voids),
-		TEST(one_void_serves_once), TEST(void_by_content), TEST(unreadable_backup),
+		TEST(one_void_serves_once), TEST(void_by_content), TEST(cut_yet_given_away),
+		TEST(unreadable_backup),
 		TEST(unreadable_backup_of_hidden), TEST(unreadable_backup_of_older_page),
 		TEST(dropped_tail),
 		TEST(torn_slot0), TEST(slot1_by_block0_only), TEST(short_last_block),
