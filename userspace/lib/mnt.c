@@ -108,21 +108,6 @@ void mount_sync(const struct mount *mnt)
 	close(fd);
 }
 
-/* The first line of a small file; false if there is none. */
-static bool read_line(const char *path, char *text, int size)
-{
-	FILE *file = fopen(path, "re");
-	bool ok;
-
-	if (!file)
-		return false;
-	ok = fgets(text, size, file);
-	fclose(file);
-	if (ok)
-		text[strcspn(text, "\n")] = '\0';
-	return ok;
-}
-
 static void sysfs_path(dev_t dev, const char *file, char path[PATH_MAX])
 {
 	snprintf(path, PATH_MAX, "/sys/dev/block/%u:%u/%s", major(dev),
@@ -144,7 +129,7 @@ static bool first_holder(dev_t dev, char text[USER_TEXT])
 		found = true;
 		snprintf(path, sizeof(path), "/sys/block/%s/dm/name",
 			 entry->d_name);
-		if (read_line(path, name, sizeof(name)))
+		if (read_first_line(path, name, sizeof(name)))
 			snprintf(text, USER_TEXT, "held by the dm device %s", name);
 		else
 			snprintf(text, USER_TEXT, "held by %.200s", entry->d_name);
@@ -170,7 +155,7 @@ bool device_dm_name(dev_t dev, char *name, int size)
 	char path[PATH_MAX];
 
 	sysfs_path(dev, "dm/name", path);
-	return read_line(path, name, size);
+	return read_first_line(path, name, size);
 }
 
 bool device_is_bow(dev_t dev, char name[USER_TEXT])
@@ -180,7 +165,7 @@ bool device_is_bow(dev_t dev, char name[USER_TEXT])
 	if (!device_dm_name(dev, name, USER_TEXT))
 		return false;
 	sysfs_path(dev, "dm/uuid", path);
-	if (read_line(path, uuid, sizeof(uuid)) &&
+	if (read_first_line(path, uuid, sizeof(uuid)) &&
 	    !strncmp(uuid, BOW_UUID_PREFIX, strlen(BOW_UUID_PREFIX)))
 		return true;
 	/* Made with plain dmsetup it has no uuid of ours: ask for its table. */
@@ -218,7 +203,7 @@ bool file_is_looped(const char *path, char name[USER_TEXT])
 		return false;
 	}
 	for (i = 0; i < files.gl_pathc && !found; i++)
-		if (read_line(files.gl_pathv[i], line, sizeof(line)) &&
+		if (read_first_line(files.gl_pathv[i], line, sizeof(line)) &&
 		    !strcmp(line, real)) {
 			found = true;
 			sscanf(files.gl_pathv[i], "/sys/block/%255[^/]", name);

@@ -51,6 +51,9 @@ void json_add_bool(struct json_object *obj, const char *key, bool yes);
 /* Print and free. */
 void json_print(struct json_object *obj);
 
+/* The first line of a small file; false if there is none. */
+bool read_first_line(const char *path, char *text, int size);
+
 /* Milliseconds of a clock that never steps. */
 double now_ms(void);
 

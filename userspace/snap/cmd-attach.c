@@ -143,6 +143,8 @@ static int check_targets(const char *name, const char *table)
 
 static int check_live(const struct snap_dev *dev)
 {
+	int status;
+
 	if (dev->kind == SNAP_ORIGIN)
 		return fail(BOW_REFUSED, "%s is attached already; 'blksnap take' takes snapshots of it",
 			    dev->name);
@@ -150,12 +152,9 @@ static int check_live(const struct snap_dev *dev)
 		return fail(BOW_REFUSED, "%s is a snapshot; attach its origin", dev->name);
 	if (!strncmp(dev->uuid, SNAP_UUID_PREFIX, strlen(SNAP_UUID_PREFIX)))
 		return fail(BOW_REFUSED, "%s belongs to an attached device", dev->name);
-	if (dev->suspended)
-		return fail(BOW_REFUSED, "%s is suspended by somebody else; 'dmsetup resume %s' if that is over",
-			    dev->name, dev->name);
-	if (dev->inactive_table)
-		return fail(BOW_REFUSED, "%s: somebody is about to change its table; 'dmsetup clear %s' if nobody is",
-			    dev->name, dev->name);
+	status = snap_check_settled(dev);
+	if (status)
+		return status;
 	if (dev->read_only)
 		return fail(BOW_REFUSED, "%s is read-only: what is on it stays as it is",
 			    dev->name);

@@ -18,13 +18,7 @@ static int check_idle(const struct snap_dev *dev)
 		return fail(BOW_REFUSED, "%s has %llu snapshot(s); 'blksnap remove --all %s' first",
 			    dev->name, (unsigned long long)dev->snapshots,
 			    dev->name);
-	if (dev->suspended)
-		return fail(BOW_REFUSED, "%s is suspended by somebody else; 'dmsetup resume %s' if that is over",
-			    dev->name, dev->name);
-	if (dev->inactive_table)
-		return fail(BOW_REFUSED, "%s: somebody is about to change its table; 'dmsetup clear %s' if nobody is",
-			    dev->name, dev->name);
-	return BOW_OK;
+	return snap_check_settled(dev);
 }
 
 static bool was_created(const struct snap_dev *dev)

@@ -110,13 +110,10 @@ static int check_origin(const struct request *req, struct image *image)
 {
 	const struct snap_dev *origin = &image->origin;
 	u64 fixed = origin->block_bytes;	/* those lost count as well */
+	int status = snap_check_settled(origin);
 
-	if (origin->suspended)
-		return fail(BOW_REFUSED, "%s is suspended by somebody else; 'dmsetup resume %s' if that is over",
-			    origin->name, origin->name);
-	if (origin->inactive_table)
-		return fail(BOW_REFUSED, "%s: somebody is about to change its table; 'dmsetup clear %s' if nobody is",
-			    origin->name, origin->name);
+	if (status)
+		return status;
 	if (fixed && req->block_bytes && req->block_bytes != fixed)
 		return fail(BOW_REFUSED, "%s has snapshots with blocks of %llu bytes, and all of them must have the same; leave --block-size away",
 			    origin->name, (unsigned long long)fixed);

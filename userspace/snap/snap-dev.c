@@ -286,6 +286,17 @@ bool snap_valid_name(const char *name, size_t size)
 	       strcmp(name, ".") && strcmp(name, "..");
 }
 
+int snap_check_settled(const struct snap_dev *dev)
+{
+	if (dev->suspended)
+		return fail(BOW_REFUSED, "%s is suspended by somebody else; 'dmsetup resume %s' if that is over",
+			    dev->name, dev->name);
+	if (dev->inactive_table)
+		return fail(BOW_REFUSED, "%s: somebody is about to change its table; 'dmsetup clear %s' if nobody is",
+			    dev->name, dev->name);
+	return BOW_OK;
+}
+
 int snap_check_unused(const struct snap_dev *dev)
 {
 	char user[USER_TEXT];

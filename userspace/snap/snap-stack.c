@@ -18,25 +18,12 @@ struct visit {
 	void *data;
 };
 
-static bool read_text(const char *path, char *text, int size)
-{
-	FILE *file = fopen(path, "re");
-	bool ok;
-
-	if (!file)
-		return false;
-	ok = fgets(text, size, file);
-	fclose(file);
-	text[ok ? strcspn(text, "\n") : 0] = '\0';
-	return ok;
-}
-
 static dev_t read_number(const char *path)
 {
 	unsigned int major, minor;
 	char text[32];
 
-	if (!read_text(path, text, sizeof(text)) ||
+	if (!read_first_line(path, text, sizeof(text)) ||
 	    sscanf(text, "%u:%u", &major, &minor) != 2)
 		return 0;
 	return makedev(major, minor);
@@ -94,12 +81,12 @@ static bool visit_below(dev_t dev, const struct visit *visit)
 
 	snprintf(dir, sizeof(dir), "/sys/dev/block/%u:%u", major(dev), minor(dev));
 	snprintf(path, sizeof(path), "%s/partition", dir);
-	if (read_text(path, file, sizeof(file))) {
+	if (read_first_line(path, file, sizeof(file))) {
 		snprintf(path, sizeof(path), "%s/../dev", dir);
 		below = read_number(path);
 	}
 	snprintf(path, sizeof(path), "%s/loop/backing_file", dir);
-	if (read_text(path, file, sizeof(file)))
+	if (read_first_line(path, file, sizeof(file)))
 		below = device_of_file(file);
 	if (below && visit->fn(below, visit->data))
 		return true;

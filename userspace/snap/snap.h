@@ -96,6 +96,9 @@ int snap_lock(void);
 /* Only characters that need no escaping anywhere; @size has room for the NUL. */
 bool snap_valid_name(const char *name, size_t size);
 
+/* Neither suspended nor about to get another table? */
+int snap_check_settled(const struct snap_dev *dev);
+
 /* Nobody has it open or mounted? */
 int snap_check_unused(const struct snap_dev *dev);
 
