@@ -69,7 +69,6 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	struct snap_image *image = ((struct image_target *)ti->private)->image;
 	struct snap_origin *origin = image->origin;
 	struct snap_request *request = &bio_to_pb(bio)->request;
-
 	enum snap_state state;
 
 	/* Pairs with snap_abandon(): what came later may have been read. */
@@ -229,11 +228,10 @@ static int check_devices(struct dm_target *ti, struct image_target *it,
 			 u32 block_sectors)
 {
 	u32 store_block = bdev_logical_block_size(it->store->bdev) >> 9;
+	int r = cow_dev_check(ti, it->dev->bdev);
 
-	if (ti->begin || bdev_nr_sectors(it->dev->bdev) != ti->len) {
-		ti->error = "Target must span the whole device and begin at 0";
-		return -EINVAL;
-	}
+	if (r)
+		return r;
 	if (it->store->bdev == it->dev->bdev) {
 		ti->error = "The store must not be the origin";
 		return -EINVAL;
@@ -294,7 +292,7 @@ static void forget_image(struct snap_image *image)
 	cow_registry_unlock();
 }
 
-void snap_image_free(struct snap_image *image)
+static void image_free(struct snap_image *image)
 {
 	snap_epoch_exit(&image->epoch);
 	snap_store_put(image->epoch.store);
@@ -435,7 +433,7 @@ static void image_put(struct snap_image *image)
 	mutex_unlock(&origin->lock);
 	/* If not among these, it is freed with an older one; not ours any more. */
 	list_for_each_entry_safe(epoch, tmp, &removal.dead, node)
-		snap_image_free(epoch_to_image(epoch));
+		image_free(epoch_to_image(epoch));
 	cow_registry_put(&origin->dev);
 }
 

@@ -26,37 +26,36 @@ static int pass(struct snap_origin *origin, struct bio *bio)
 
 static struct bio *waiter_to_bio(struct cow_waiter *waiter)
 {
-	struct snap_origin_bio *pb = container_of(waiter, struct snap_origin_bio, waiter);
-
-	return dm_bio_from_per_bio_data(pb, sizeof(*pb));
+	return dm_bio_from_per_bio_data(waiter, sizeof(*waiter));
 }
 
-/* Every block that a write touches, if only in part. */
 static bool must_wait(struct snap_origin *origin, const struct bio *bio,
 		      struct cow_waiter *waiter)
 {
 	const struct cow *cow = &origin->dev.cow;
+	u64 first, nr;
 
-	waiter->first = cow_sector_to_block(&cow->geo, bio->bi_iter.bi_sector);
-	waiter->last = cow_sector_to_block(&cow->geo, bio_end_sector(bio) - 1);
-	return !cow_map_passes(&cow->map, waiter->first, waiter->last - waiter->first + 1);
+	cow_bio_touches(&cow->geo, bio, &first, &nr);
+	waiter->first = first;
+	waiter->last = first + nr - 1;
+	return !cow_map_passes(&cow->map, first, nr);
 }
 
 static int map_armed(struct snap_origin *origin, struct bio *bio)
 {
-	struct snap_origin_bio *pb = dm_per_bio_data(bio, sizeof(*pb));
+	struct cow_waiter *waiter = dm_per_bio_data(bio, sizeof(*waiter));
 
 	if (bio_op(bio) == REQ_OP_DISCARD) {
 		/* Advice; what is discarded now may be needed by an image. */
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
-	if (!must_wait(origin, bio, &pb->waiter))
+	if (!must_wait(origin, bio, waiter))
 		return pass(origin, bio);
 	if (bio->bi_opf & REQ_NOWAIT)
 		bio_wouldblock_error(bio);
 	else
-		cow_dev_write(&origin->dev, &pb->waiter);
+		cow_dev_write(&origin->dev, waiter);
 	return DM_MAPIO_SUBMITTED;
 }
 
@@ -182,14 +181,10 @@ static struct snap_origin *origin_new(struct dm_target *ti, struct origin_target
 static int share_origin(struct dm_target *ti, struct origin_target *ot,
 			struct cow_dev *dev)
 {
-	if (dev->ops != &snap_origin_dev_ops || dev->md != dm_table_get_md(ti->table)) {
-		ti->error = "Device is in use by another target of this kind";
-		return -EBUSY;
-	}
-	if (dev->cow.geo.sectors != ti->len) {
-		ti->error = "The size of the device cannot be changed by a reload";
-		return -EINVAL;
-	}
+	int r = cow_dev_may_share(ti, dev, &snap_origin_dev_ops);
+
+	if (r)
+		return r;
 	dev->users++;
 	ot->origin = dev_to_origin(dev);
 	return 0;
@@ -260,19 +255,6 @@ static void origin_dtr(struct dm_target *ti)
 	origin_put(ti, ti->private);
 }
 
-static int check_device(struct dm_target *ti, struct origin_target *ot)
-{
-	if (ti->begin || bdev_nr_sectors(ot->dev->bdev) != ti->len) {
-		ti->error = "Target must span the whole device and begin at 0";
-		return -EINVAL;
-	}
-	if (bdev_is_zoned(ot->dev->bdev)) {
-		ti->error = "Zoned devices are not supported";
-		return -EINVAL;
-	}
-	return 0;
-}
-
 static void set_up_target(struct dm_target *ti, struct origin_target *ot)
 {
 	ti->private = ot;
@@ -280,7 +262,7 @@ static void set_up_target(struct dm_target *ti, struct origin_target *ot)
 	ti->num_discard_bios = 1;
 	ti->num_write_zeroes_bios = 1;
 	ti->accounts_remapped_io = true;
-	ti->per_io_data_size = sizeof(struct snap_origin_bio);
+	ti->per_io_data_size = sizeof(struct cow_waiter);
 }
 
 static int origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
@@ -301,7 +283,7 @@ static int origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 	if (r)
 		ti->error = "Cannot open the device";
 	if (!r)
-		r = check_device(ti, ot);
+		r = cow_dev_check(ti, ot->dev->bdev);
 	if (!r)
 		r = get_origin(ti, ot);
 	if (r)

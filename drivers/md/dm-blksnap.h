@@ -64,11 +64,6 @@ struct snap_image {
 	struct dm_target *event_target;	/* the origin's event_lock guards it */
 };
 
-/* Per-bio data of an origin. */
-struct snap_origin_bio {
-	struct cow_waiter waiter;
-};
-
 /* Per-bio data of an image. */
 struct snap_image_bio {
 	struct snap_request request;
@@ -101,9 +96,6 @@ extern const struct snap_ops snap_image_ops;
 
 /* Requests that have arrived, copies that are done. The worker's. */
 void snap_image_work(struct snap_origin *origin);
-
-/* Free an image that nobody uses any more; may sleep. */
-void snap_image_free(struct snap_image *image);
 
 /* dm-blksnap-store.c */
 

@@ -30,16 +30,6 @@ static int pass(struct bow *bow, struct bio *bio)
 	return DM_MAPIO_REMAPPED;
 }
 
-/* Every block that a write touches, if only in part. */
-static void touched(const struct bow *bow, const struct bio *bio, u64 *first,
-		    u64 *nr)
-{
-	const struct cow_geometry *geo = &bow->dev.cow.geo;
-
-	*first = cow_sector_to_block(geo, bio->bi_iter.bi_sector);
-	*nr = cow_sector_to_block(geo, bio_end_sector(bio) - 1) - *first + 1;
-}
-
 /* Every block that a discard covers wholly; a short last block never is ours. */
 static void covered(const struct bow *bow, const struct bio *bio, u64 *first,
 		    u64 *nr)
@@ -79,7 +69,7 @@ static int map_trim(struct bow *bow, struct bio *bio)
 	}
 	if (op_is_write(bio_op(bio))) {
 		/* Out of the free set before the write is on its way. */
-		touched(bow, bio, &first, &nr);
+		cow_bio_touches(&bow->dev.cow.geo, bio, &first, &nr);
 		cow_map_replace(&bow->dev.cow.map, first, nr, COW_FREE,
 				COW_PROTECTED);
 	}
@@ -104,7 +94,7 @@ static int map_committed(struct bow *bow, struct bio *bio)
 		return pass_discard(bow, bio);
 	}
 	if (op_is_write(bio_op(bio))) {
-		touched(bow, bio, &first, &nr);
+		cow_bio_touches(&bow->dev.cow.geo, bio, &first, &nr);
 		if (!cow_map_passes(map, first, nr)) {
 			cow_map_replace(map, first, nr, COW_FREE, COW_LOOSE);
 			cow_map_replace(map, first, nr, COW_PROTECTED, COW_LOOSE);
@@ -285,7 +275,7 @@ static int map_write(struct bow *bow, struct bio *bio)
 	struct cow_waiter *waiter = &bio_to_pb(bio)->waiter;
 	u64 first, nr;
 
-	touched(bow, bio, &first, &nr);
+	cow_bio_touches(&bow->dev.cow.geo, bio, &first, &nr);
 	forget_discard(bow, first, nr);
 	if (write_passes(&bow->dev.cow, first, nr))
 		return pass(bow, bio);

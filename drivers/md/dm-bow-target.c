@@ -116,15 +116,10 @@ static int parse_features(struct dm_arg_set *as, struct bow_target *bt,
 static int check_device(struct dm_target *ti, struct bow_target *bt)
 {
 	struct block_device *bdev = bt->dev->bdev;
+	int r = cow_dev_check(ti, bdev);
 
-	if (ti->begin || bdev_nr_sectors(bdev) != ti->len) {
-		ti->error = "Target must span the whole device and begin at 0";
-		return -EINVAL;
-	}
-	if (bdev_is_zoned(bdev)) {
-		ti->error = "Zoned devices are not supported";
-		return -EINVAL;
-	}
+	if (r)
+		return r;
 	if (bdev_logical_block_size(bdev) > COW_PAGE_SIZE) {
 		ti->error = "Logical block size is larger than 4096";
 		return -EINVAL;
@@ -180,14 +175,10 @@ static int alloc_discarded(struct bow *bow)
 static int share_bow(struct dm_target *ti, struct bow_target *bt,
 		     struct cow_dev *dev)
 {
-	if (dev->ops != &bow_dev_ops || dev->md != dm_table_get_md(ti->table)) {
-		ti->error = "Device is in use by another target of this kind";
-		return -EBUSY;
-	}
-	if (dev->cow.geo.sectors != ti->len) {
-		ti->error = "The size of the device cannot be changed by a reload";
-		return -EINVAL;
-	}
+	int r = cow_dev_may_share(ti, dev, &bow_dev_ops);
+
+	if (r)
+		return r;
 	if (dev->cow.geo.block_sectors != bt->block_sectors) {
 		ti->error = "block_size cannot be changed by a reload";
 		return -EINVAL;

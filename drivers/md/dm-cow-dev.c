@@ -303,6 +303,38 @@ void cow_registry_put(struct cow_dev *dev)
 }
 EXPORT_SYMBOL_GPL(cow_registry_put);
 
+/* ---- what the constructors of all targets check ------------------------- */
+
+int cow_dev_check(struct dm_target *ti, struct block_device *bdev)
+{
+	if (ti->begin || bdev_nr_sectors(bdev) != ti->len) {
+		ti->error = "Target must span the whole device and begin at 0";
+		return -EINVAL;
+	}
+	if (bdev_is_zoned(bdev)) {
+		ti->error = "Zoned devices are not supported";
+		return -EINVAL;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(cow_dev_check);
+
+int cow_dev_may_share(struct dm_target *ti, const struct cow_dev *dev,
+		      const struct cow_dev_ops *ops)
+{
+	lockdep_assert_held(&registry_mutex);
+	if (dev->ops != ops || dev->md != dm_table_get_md(ti->table)) {
+		ti->error = "Device is in use by another target of this kind";
+		return -EBUSY;
+	}
+	if (dev->cow.geo.sectors != ti->len) {
+		ti->error = "The size of the device cannot be changed by a reload";
+		return -EINVAL;
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(cow_dev_may_share);
+
 /* ---- module ------------------------------------------------------------- */
 
 static int __init dm_cow_init(void)

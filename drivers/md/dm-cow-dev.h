@@ -113,6 +113,23 @@ void cow_registry_add(struct cow_dev *dev);
 /* Takes the lock itself; the last user's share destroys the device. */
 void cow_registry_put(struct cow_dev *dev);
 
+/*
+ * For constructors: does the target span all of @bdev, and is that of a kind that
+ * the core can do with? May it share what another table of its device has (@dev,
+ * the registry is locked)? 0, or an error with ti->error set.
+ */
+int cow_dev_check(struct dm_target *ti, struct block_device *bdev);
+int cow_dev_may_share(struct dm_target *ti, const struct cow_dev *dev,
+		      const struct cow_dev_ops *ops);
+
+/* Every block that @bio, which has sectors, touches, if only in part. */
+static inline void cow_bio_touches(const struct cow_geometry *geo,
+				   const struct bio *bio, u64 *first, u64 *nr)
+{
+	*first = cow_sector_to_block(geo, bio->bi_iter.bi_sector);
+	*nr = cow_sector_to_block(geo, bio_end_sector(bio) - 1) - *first + 1;
+}
+
 /* dm-cow-copy.c */
 int cow_copier_init(struct cow_dev *dev);
 /* Until no work of the copier runs; nothing may be in flight. */

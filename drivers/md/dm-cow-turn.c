@@ -57,7 +57,6 @@ void cow_begin(struct cow *cow, struct cow_map *map, u32 block_sectors)
 	cow_geometry_set(&cow->geo, cow->geo.sectors, block_sectors);
 	cow->map = *map;
 	*map = old;
-	cow->full = false;
 	cow->passing = false;
 }
 EXPORT_SYMBOL_GPL(cow_begin);

@@ -75,7 +75,7 @@ mutate header-in-one-piece through dm-cow-log.c \
 mutate no-flush-before-header back dm-cow-finish.c \
 	's/(Before block 0, after which.*?)r = cow_flush\(io\);/$1r = 0;/s; s/(As long as the header stands.*?)r = cow_flush\(io\);/$1r = 0;/s'
 # The last block of a longer write is not looked at.
-mutate last-block-passes fua dm-bow-map.c \
+mutate last-block-passes fua dm-cow-dev.h \
 	's/(\*nr = [^;]* - \*first \+ 1;)/$1 *nr -= *nr > 1;/'
 # After a resume nothing needs to be saved, or all of it once more.
 mutate resume-saves-nothing resume dm-bow-resume.c \
