@@ -28,6 +28,8 @@ bowio fill /dev/mapper/raw $W/old
 bowio discard -r 16384+16384 $D
 checkpoint
 bowio write -n 40 -s 4096 -r 0+16384 -g 100 $D $W/old
+# Where the log is: redirected.
+bowio write -n 4 -s 4096 -r 0+16 -g 2 $D $W/old
 dmsetup remove bow
 load /dev/mapper/raw resume
 suspended commit
@@ -101,7 +103,7 @@ plant irq-unsafe 'inconsistent lock state|possible irq lock inversion' plain dm-
 	's/(nothing_redirected.*?)spin_lock_irq\((.*?)spin_unlock_irq\(/$1spin_lock($2spin_unlock(/s'
 # Work is freed that is queued.
 plant free-queued-work 'ODEBUG: free active' plain dm-cow-copy.c \
-	's/\tINIT_WORK\(&copy->work, read_work\);\n/$&\t{ struct work_struct *w = kmalloc(sizeof(*w), GFP_NOIO); if (w) { INIT_WORK(w, read_work); queue_work(system_wq, w); kfree(w); } }\n/'
+	's/\tINIT_WORK\(&copy->work, read_work\);\n/$&\t{ struct work_struct *w = kmalloc(sizeof(*w), GFP_NOIO); if (w) { INIT_WORK(w, read_work); preempt_disable(); queue_work(system_wq, w); kfree(w); preempt_enable(); } }\n/'
 # Nobody looks whether there was memory.
 plant unchecked-allocation 'null-ptr-deref|NULL pointer|Kernel panic|not ok' faults dm-bow-target.c \
 	's/found = page && /found = /'
