@@ -80,9 +80,9 @@ mutations() {
 	# ---- the gate ---------------------------------------------------------
 
 	mutate gate-copies-twice dm-cow-gate.c \
-		's/op_set_busy\(op, op->source_busy, block, true\);//'
+		's/op_set_busy\(op, op->source_busy, block, nr, true\);/op_set_busy(op, op->source_busy, block, 0, true);/'
 	mutate gate-moves-unfinished-backup dm-cow-gate.c \
-		's/op_set_busy\(op, op->dest_busy, dest, false\);//'
+		's/cow->apart \? 0 : nr, false\)/0, false)/'
 	mutate gate-moves-unfinished-seal dm-cow-commit.c \
 		's/\tcow_busy_add\(cow, &group->seal_busy\);/\tgroup->seal_busy.nr = 0;/'
 	mutate gate-overlooks-places dm-cow-turn.c \
@@ -90,7 +90,7 @@ mutations() {
 	mutate gate-copies-after-failure dm-cow-gate.c \
 		's/if \(cow->failed\)\s*return -EIO;//'
 	mutate gate-takes-reserve dm-cow-gate.c \
-		's/if \(free <= COW_RESERVE_BLOCKS\)/if (!free)/; s/nr = min\(nr, free - COW_RESERVE_BLOCKS\);//'
+		's/return free > COW_RESERVE_BLOCKS \? min\(nr, free - COW_RESERVE_BLOCKS\) : 0;/return min(nr, free);/'
 	mutate exclusive-beside-group dm-cow-turn.c \
 		's/if \(list_empty\(&cow->exclusives\) \|\| !nothing_in_flight\(cow\)\)/if (list_empty(\&cow->exclusives))/'
 	mutate short-block-as-place dm-bow-enter.c \
@@ -143,7 +143,7 @@ mutations() {
 	# ---- reading the log --------------------------------------------------
 
 	mutate read-predecessor-by-place dm-cow-picture.c \
-		's/if \(error \|\| !same_log\(head, prev\) \|\|\s*prev->sequence != head->sequence - 1 \|\|\s*prev->generation != head->prev_generation \|\|/if (error ||/'
+		's/\tif \(!error && !same_log\(head, prev\)\)\s*return COW_LOG_FOREIGN;\s*if \(error \|\| prev->sequence[^\n]*\n[^\n]*head->prev_generation \|\|/\tif (error ||/'
 	mutate read-torn-page dm-cow-log.c \
 		's/return le32_to_cpu\(page->header\.records_crc\) ==\s*records_crc\(page, head->record_count\);/(void)page; (void)head; return true;/'
 	mutate read-voids-ignored dm-cow-picture.c \
