@@ -34,7 +34,8 @@ int snap_epoch_init(struct snap_epoch *epoch, struct snap *snap,
 	INIT_LIST_HEAD(&epoch->making);
 	cow_geometry_set(&geo, snap->cow->geo.sectors, block_sectors);
 	if (cow_map_init(&epoch->map, geo.nr_blocks) ||
-	    cow_ranges_init(&epoch->kept) || cow_ranges_init(&epoch->own)) {
+	    cow_ranges_init(&epoch->kept) || cow_ranges_init(&epoch->own) ||
+	    cow_ranges_init(&epoch->blank)) {
 		snap_epoch_exit(epoch);
 		return -ENOMEM;
 	}
@@ -48,6 +49,29 @@ void snap_epoch_exit(struct snap_epoch *epoch)
 	cow_map_exit(&epoch->map);
 	cow_ranges_exit(&epoch->kept);
 	cow_ranges_exit(&epoch->own);
+	cow_ranges_exit(&epoch->blank);
+}
+
+int snap_epoch_blank(struct snap_epoch *epoch, u64 sector, u64 nr)
+{
+	u32 block = epoch->block_sectors;
+	u64 first = (sector + block - 1) / block, end = (sector + nr) / block;
+	int r = cow_ranges_add(&epoch->blank, sector, nr, 0);
+
+	/* A block that is blank only in part is kept like any other. */
+	if (!r && first < end)
+		cow_map_set(&epoch->map, first, end - first, COW_LOOSE);
+	return r;
+}
+
+u64 snap_epoch_blanks(const struct snap_epoch *epoch, u64 sector, u64 nr, u64 *start)
+{
+	const struct cow_range *range = cow_ranges_at(&epoch->blank, sector);
+
+	if (!range || range->start >= sector + nr)
+		return 0;
+	*start = max(sector, range->start);
+	return min(sector + nr, range->start + range->nr) - *start;
 }
 
 bool snap_block_size_differs(const struct snap *snap, u32 block_sectors)
@@ -92,11 +116,34 @@ void snap_remove(struct snap *snap, struct snap_epoch *epoch,
 	snap->cow->passing = true;
 }
 
+u64 snap_count_needed(const struct snap *snap, u64 sector, u64 nr)
+{
+	const struct cow *cow = snap->cow;
+	u64 block, end, needed = 0;
+
+	if (cow->passing)
+		return 0;
+	end = cow_sector_to_block(&cow->geo, sector + nr - 1) + 1;
+	block = cow_sector_to_block(&cow->geo, sector);
+	while ((block = cow_map_next_stop(&cow->map, block, end)) < end) {
+		u64 next = cow_map_next_not(&cow->map, block, end, COW_PROTECTED);
+
+		needed += next - block;
+		block = next;
+	}
+	return needed;
+}
+
 /* ---- the core's side ---------------------------------------------------- */
 
 u64 snap_take(struct snap *snap, u64 want, u64 *dest)
 {
 	return snap->ops->take(snap, newest(snap)->store, want, dest);
+}
+
+u64 snap_left(struct snap *snap)
+{
+	return snap->cow->passing ? 0 : snap->ops->left(snap, newest(snap)->store);
 }
 
 int snap_keep(struct snap *snap, const struct cow_op *op)
@@ -190,6 +237,7 @@ void snap_request_arrived(struct snap *snap, struct snap_request *request)
 	struct snap_place place = { epoch->store, 0 };
 
 	request->reader = -1;
+	request->blank = false;
 	if (epoch->state != SNAP_ACTIVE) {
 		snap->ops->fail(snap, request, -EIO);
 		return;
@@ -200,6 +248,7 @@ void snap_request_arrived(struct snap *snap, struct snap_request *request)
 			return;
 		}
 		place = read_old(snap, request);
+		request->blank = true;
 	}
 	snap->ops->send(snap, request, &place);
 }

@@ -37,6 +37,7 @@ struct snap_epoch {
 	struct snap_store *store;
 	struct cow_ranges kept;		/* old contents, in the store */
 	struct cow_ranges own;		/* the image's private blocks, there too */
+	struct cow_ranges blank;	/* sectors that read as zeroes; constant once armed */
 	struct list_head making;	/* requests that make a block private */
 	u64 kept_blocks;
 	u64 own_blocks;
@@ -49,6 +50,7 @@ struct snap_request {
 	u64 block;
 	bool is_write;
 	int reader;			/* to be ended with, or -1; see snap_read_ends() */
+	bool blank;			/* what is read must be blanked */
 	u64 dest;			/* where the block is made private... */
 	struct list_head followers;	/* ...and writes that wait for that */
 };
@@ -63,11 +65,13 @@ struct snap_place {
 struct snap_ops {
 	/* Up to @want blocks in one run: how many, from *@dest on; 0: full. */
 	u64 (*take)(struct snap *snap, struct snap_store *store, u64 want, u64 *dest);
+	/* Blocks left in a store. */
+	u64 (*left)(struct snap *snap, struct snap_store *store);
 	/* Let a request go to where its block is. */
 	void (*send)(struct snap *snap, struct snap_request *request,
 		     const struct snap_place *place);
 	void (*fail)(struct snap *snap, struct snap_request *request, int error);
-	/* Copy a block to request->dest of the epoch's store, then snap_copied(). */
+	/* Copy a block to request->dest of the epoch's store, blank, then snap_copied(). */
 	void (*copy)(struct snap *snap, struct snap_request *request,
 		     const struct snap_place *from);
 	/* The state of an image has changed. */
@@ -90,6 +94,18 @@ int snap_epoch_init(struct snap_epoch *epoch, struct snap *snap,
 		    struct snap_store *store, u32 block_sectors);
 /* Any context that may sleep; nobody may use it any more. */
 void snap_epoch_exit(struct snap_epoch *epoch);
+
+/*
+ * Before arming, may sleep: what is in these sectors belongs to no snapshot, and
+ * may change by itself. The epoch's image shows zeroes there. 0, -ENOMEM or -EEXIST.
+ */
+int snap_epoch_blank(struct snap_epoch *epoch, u64 sector, u64 nr);
+
+/*
+ * The first piece of sectors that must be blanked in @sector..@sector + @nr: its
+ * length, 0 if there is none, and where it begins. Any context, once it is armed.
+ */
+u64 snap_epoch_blanks(const struct snap_epoch *epoch, u64 sector, u64 nr, u64 *start);
 
 /* Are there snapshots with other blocks than that? */
 bool snap_block_size_differs(const struct snap *snap, u32 block_sectors);
@@ -116,8 +132,16 @@ void snap_copied(struct snap *snap, struct snap_request *request, int error);
  */
 bool snap_read_ends(struct snap *snap, struct snap_request *request);
 
+/*
+ * How many blocks of @sector..@sector + @nr would have to be copied if all of them
+ * were written to now.
+ */
+u64 snap_count_needed(const struct snap *snap, u64 sector, u64 nr);
+
 /* The core's: see struct cow_env_ops. */
 u64 snap_take(struct snap *snap, u64 want, u64 *dest);
+/* What is left for the newest epoch, in blocks. */
+u64 snap_left(struct snap *snap);
 int snap_keep(struct snap *snap, const struct cow_op *op);
 void snap_abandon(struct snap *snap, enum snap_state state);
 

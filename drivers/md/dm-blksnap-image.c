@@ -49,12 +49,14 @@ static int image_map(struct dm_target *ti, struct bio *bio)
 	unsigned long flags;
 
 	request->reader = -1;
+	request->blank = false;
 	if (!bio_sectors(bio)) {
 		/* A flush: private blocks do not outlive a reboot anyway. */
 		bio_endio(bio);
 		return DM_MAPIO_SUBMITTED;
 	}
 	request->epoch = &image->epoch;
+	bio_to_pb(bio)->iter = bio->bi_iter;
 	request->block = bio->bi_iter.bi_sector >> ilog2(image->epoch.block_sectors);
 	request->is_write = op_is_write(bio_op(bio));
 	spin_lock_irqsave(&origin->arrived_lock, flags);
@@ -62,6 +64,31 @@ static int image_map(struct dm_target *ti, struct bio *bio)
 	spin_unlock_irqrestore(&origin->arrived_lock, flags);
 	cow_dev_kick(&origin->dev);
 	return DM_MAPIO_SUBMITTED;
+}
+
+/* Bytes of what was read, from @offset on. */
+static void zero_bytes(struct bio *bio, struct bvec_iter iter, u32 offset, u32 len)
+{
+	struct bio_vec bv;
+
+	bio_advance_iter(bio, &iter, offset);
+	iter.bi_size = len;
+	__bio_for_each_segment(bv, bio, iter, iter)
+		memzero_page(bv.bv_page, bv.bv_offset, bv.bv_len);
+}
+
+/* What belongs to no snapshot has been read all the same. */
+static void blank_bio(const struct snap_epoch *epoch, struct bio *bio)
+{
+	struct bvec_iter iter = bio_to_pb(bio)->iter;
+	u64 sector = iter.bi_sector, end = sector + (iter.bi_size >> SECTOR_SHIFT);
+	u64 start, nr;
+
+	while ((nr = snap_epoch_blanks(epoch, sector, end - sector, &start))) {
+		zero_bytes(bio, iter, (start - iter.bi_sector) << SECTOR_SHIFT,
+			   nr << SECTOR_SHIFT);
+		sector = start + nr;
+	}
 }
 
 static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *error)
@@ -75,6 +102,8 @@ static int image_end_io(struct dm_target *ti, struct bio *bio, blk_status_t *err
 	state = smp_load_acquire(&image->epoch.state);
 	if (!*error && bio_op(bio) == REQ_OP_READ && state != SNAP_ACTIVE)
 		*error = BLK_STS_IOERR;
+	if (!*error && request->blank)
+		blank_bio(&image->epoch, bio);
 	if (snap_read_ends(&origin->snap, request)) {
 		cow_dev_kick(&origin->dev);
 		wake_up(&origin->readers_wait);
@@ -107,13 +136,35 @@ static void image_fail(struct snap *snap, struct snap_request *request, int erro
 	bio_endio(bio);
 }
 
-/* kcopyd's thread. */
+static void copy_done(int read_err, unsigned long write_err, void *context);
+
+/* What of a copy must be blanked next? False if all is done. */
+static bool blank_copy(struct snap_origin *origin, struct snap_image_bio *pb)
+{
+	struct snap_epoch *epoch = pb->request.epoch;
+	u64 first = pb->request.block * epoch->block_sectors, start, nr;
+	struct dm_io_region to = { .bdev = epoch->store->opened.bdev };
+
+	nr = snap_epoch_blanks(epoch, first + pb->blanked,
+			       epoch->block_sectors - pb->blanked, &start);
+	if (!nr)
+		return false;
+	pb->blanked = start + nr - first;
+	to.sector = pb->request.dest * epoch->block_sectors + (start - first);
+	to.count = nr;
+	dm_kcopyd_zero(origin->kcopyd, 1, &to, 0, copy_done, pb);
+	return true;
+}
+
+/* kcopyd's thread: of a copy, or of a part of it that was blanked. */
 static void copy_done(int read_err, unsigned long write_err, void *context)
 {
 	struct snap_image_bio *pb = context;
 	struct snap_origin *origin = epoch_to_image(pb->request.epoch)->origin;
 
 	pb->error = read_err || write_err ? -EIO : 0;
+	if (!pb->error && blank_copy(origin, pb))
+		return;
 	rcu_read_lock();	/* cow_dev_exit() waits for us */
 	llist_add(&pb->copied, &origin->copied);
 	cow_dev_kick(&origin->dev);
@@ -137,6 +188,7 @@ static void image_copy(struct snap *snap, struct snap_request *request,
 		.count = sectors,
 	};
 
+	pb->blanked = 0;
 	dm_kcopyd_copy(snap_to_origin(snap)->kcopyd, &from, 1, &to, 0, copy_done, pb);
 }
 
@@ -157,8 +209,14 @@ static u64 image_take(struct snap *snap, struct snap_store *store, u64 want,
 	return snap_store_take(store, snap->cow->geo.block_sectors, want, dest);
 }
 
+static u64 image_left(struct snap *snap, struct snap_store *store)
+{
+	return snap_store_left(store, snap->cow->geo.block_sectors);
+}
+
 const struct snap_ops snap_image_ops = {
 	.take = image_take,
+	.left = image_left,
 	.send = image_send,
 	.fail = image_fail,
 	.copy = image_copy,
@@ -299,6 +357,18 @@ static void image_free(struct snap_image *image)
 	kfree(image);
 }
 
+static int epoch_new(struct snap_image *image, struct snap_store *store, u32 block_sectors)
+{
+	int r = snap_epoch_init(&image->epoch, &image->origin->snap, store, block_sectors);
+
+	if (r)
+		return r;
+	r = snap_origin_blank_files(image->origin, image);
+	if (r)
+		snap_epoch_exit(&image->epoch);
+	return r;
+}
+
 static struct snap_image *image_new(struct dm_target *ti, struct image_target *it,
 				    u32 block_sectors)
 {
@@ -316,8 +386,7 @@ static struct snap_image *image_new(struct dm_target *ti, struct image_target *i
 	store = snap_store_get(it->store->bdev->bd_dev);
 	r = PTR_ERR_OR_ZERO(store);
 	if (!r) {
-		r = snap_epoch_init(&image->epoch, &image->origin->snap, store,
-				    block_sectors);
+		r = epoch_new(image, store, block_sectors);
 		if (r)
 			snap_store_put(store);
 	}
@@ -357,6 +426,11 @@ static int arm_once(struct snap_image *image)
 	if (!origin->frozen || !READ_ONCE(origin->targets)) {
 		DMERR("%s: suspend the origin first", dm_device_name(image->md));
 		return -EBUSY;
+	}
+	if (image->file_changes != origin->file_changes) {
+		DMERR("%s: a file became a store of its origin, or ceased to be one: begin again",
+		      dm_device_name(image->md));
+		return -EAGAIN;
 	}
 	r = cow_dev_call(&origin->dev, arm, image, true);
 	if (r)

@@ -77,10 +77,24 @@ static int origin_map(struct dm_target *ti, struct bio *bio)
 
 /* ---- what the core asks for --------------------------------------------- */
 
+/* Has the waiter no bio? */
+static bool is_touch(struct cow_dev *dev, struct cow_waiter *waiter)
+{
+	struct snap_touch *touch = READ_ONCE(dev_to_origin(dev)->touch);
+
+	if (!touch || waiter != &touch->waiter)
+		return false;
+	complete(&touch->done);
+	return true;
+}
+
 static void origin_release(struct cow_dev *dev, struct cow_waiter *waiter, int error)
 {
-	struct bio *bio = waiter_to_bio(waiter);
+	struct bio *bio;
 
+	if (is_touch(dev, waiter))
+		return;
+	bio = waiter_to_bio(waiter);
 	if (WARN_ON_ONCE(error)) {
 		bio->bi_status = errno_to_blk_status(error);
 		bio_endio(bio);
@@ -147,6 +161,97 @@ const struct cow_dev_ops snap_origin_dev_ops = {
 	.destroy = origin_destroy,
 };
 
+/* ---- files on the origin's own filesystem -------------------------------- */
+
+/* Copy what a write to these sectors would; the lock is held. */
+static void touch(struct snap_origin *origin, u64 sector, u64 nr)
+{
+	struct cow_dev *dev = &origin->dev;
+	struct snap_touch touch;
+
+	init_completion(&touch.done);
+	touch.waiter.first = cow_sector_to_block(&dev->cow.geo, sector);
+	touch.waiter.last = cow_sector_to_block(&dev->cow.geo, sector + nr - 1);
+	WRITE_ONCE(origin->touch, &touch);
+	cow_dev_write(dev, &touch.waiter);
+	wait_for_completion(&touch.done);
+	WRITE_ONCE(origin->touch, NULL);
+}
+
+static u64 extent_sectors(const struct snap_pin *pin, unsigned int i)
+{
+	return (i + 1 < pin->nr ? pin->extents[i + 1].start : pin->sectors) -
+	       pin->extents[i].start;
+}
+
+/* The worker's: is there room for all that is to be kept? */
+static int check_room(struct cow_dev *dev, void *arg)
+{
+	struct snap_origin *origin = dev_to_origin(dev);
+	const struct snap_pin *pin = &((struct snap_file *)arg)->pin;
+	u64 needed = 0;
+	unsigned int i;
+
+	for (i = 0; i < pin->nr; i++)
+		needed += snap_count_needed(&origin->snap, pin->extents[i].place,
+					    extent_sectors(pin, i));
+	return needed > snap_left(&origin->snap) ? -ENOSPC : 0;
+}
+
+int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file)
+{
+	const struct snap_pin *pin = &file->pin;
+	unsigned int i;
+	int r = 0;
+
+	mutex_lock(&origin->lock);
+	if (READ_ONCE(origin->armed))
+		r = cow_dev_call(&origin->dev, check_room, file, false);
+	for (i = 0; !r && i < pin->nr && READ_ONCE(origin->armed); i++)
+		touch(origin, pin->extents[i].place, extent_sectors(pin, i));
+	if (!r) {
+		list_add(&file->of_origin, &origin->files);
+		origin->file_changes++;
+	}
+	mutex_unlock(&origin->lock);
+	return r;
+}
+
+void snap_origin_forget_file(struct snap_origin *origin, struct snap_file *file)
+{
+	mutex_lock(&origin->lock);
+	list_del(&file->of_origin);
+	origin->file_changes++;
+	mutex_unlock(&origin->lock);
+}
+
+static int blank_file(struct snap_image *image, const struct snap_pin *pin)
+{
+	unsigned int i;
+	int r = 0;
+
+	for (i = 0; !r && i < pin->nr; i++)
+		r = snap_epoch_blank(&image->epoch, pin->extents[i].place,
+				     extent_sectors(pin, i));
+	return r;
+}
+
+int snap_origin_blank_files(struct snap_origin *origin, struct snap_image *image)
+{
+	const struct snap_file *file;
+	int r = 0;
+
+	mutex_lock(&origin->lock);
+	image->file_changes = origin->file_changes;
+	list_for_each_entry(file, &origin->files, of_origin) {
+		r = blank_file(image, &file->pin);
+		if (r)
+			break;
+	}
+	mutex_unlock(&origin->lock);
+	return r;
+}
+
 /* ---- constructor -------------------------------------------------------- */
 
 static struct snap_origin *origin_new(struct dm_target *ti, struct origin_target *ot)
@@ -159,6 +264,7 @@ static struct snap_origin *origin_new(struct dm_target *ti, struct origin_target
 	mutex_init(&origin->event_lock);
 	spin_lock_init(&origin->arrived_lock);
 	INIT_LIST_HEAD(&origin->images);
+	INIT_LIST_HEAD(&origin->files);
 	INIT_LIST_HEAD(&origin->arrived);
 	init_llist_head(&origin->copied);
 	init_waitqueue_head(&origin->readers_wait);
@@ -206,6 +312,11 @@ static int get_origin(struct dm_target *ti, struct origin_target *ot)
 	}
 	if (!r && ot->origin)
 		ot->origin->targets++;
+	/* Only now: whoever pins a file later finds us. */
+	if (!r && ot->origin && snap_file_on(dm_disk(ot->origin->dev.md))) {
+		ti->error = "A store's file is on this device: remove those snapshots first";
+		r = -EBUSY;
+	}
 	cow_registry_unlock();
 	if (!r && !ot->origin) {
 		ti->error = "Cannot allocate the origin";
@@ -420,6 +531,11 @@ static int __init dm_blksnap_init(void)
 	if (r)
 		return r;
 	r = dm_register_target(&snap_image_target_type);
+	if (!r) {
+		r = snap_file_init();
+		if (r)
+			dm_unregister_target(&snap_image_target_type);
+	}
 	if (r)
 		dm_unregister_target(&snap_origin_target_type);
 	return r;
@@ -427,6 +543,7 @@ static int __init dm_blksnap_init(void)
 
 static void __exit dm_blksnap_exit(void)
 {
+	snap_file_exit();
 	dm_unregister_target(&snap_image_target_type);
 	dm_unregister_target(&snap_origin_target_type);
 }

@@ -71,24 +71,40 @@ void snap_store_put(struct snap_store *store)
 	mutex_unlock(&stores_mutex);
 }
 
-/* The size is looked up each time: a store may grow. */
+/* The lock is held. The size is looked up each time: a store may grow. */
+static u64 blocks_left(const struct snap_store *store, u32 shift, u64 *start)
+{
+	u64 size = bdev_nr_sectors(store->opened.bdev) >> shift;
+
+	*start = (store->used + (1U << shift) - 1) >> shift;
+	return *start < size ? size - *start : 0;
+}
+
 u64 snap_store_take(struct snap_store *store, u32 block_sectors, u64 want,
 		    u64 *dest)
 {
-	u64 size = bdev_nr_sectors(store->opened.bdev);
 	u32 shift = ilog2(block_sectors);
 	unsigned long flags;
-	u64 start, nr = 0;
+	u64 start, nr;
 
 	spin_lock_irqsave(&store->lock, flags);
-	start = (store->used + block_sectors - 1) >> shift;
-	if (start < size >> shift)
-		nr = min(want, (size >> shift) - start);
+	nr = min(want, blocks_left(store, shift, &start));
 	if (nr)
 		store->used = (start + nr) << shift;
 	spin_unlock_irqrestore(&store->lock, flags);
 	*dest = start;
 	return nr;
+}
+
+u64 snap_store_left(struct snap_store *store, u32 block_sectors)
+{
+	unsigned long flags;
+	u64 start, left;
+
+	spin_lock_irqsave(&store->lock, flags);
+	left = blocks_left(store, ilog2(block_sectors), &start);
+	spin_unlock_irqrestore(&store->lock, flags);
+	return left;
 }
 
 u64 snap_store_used(struct snap_store *store)

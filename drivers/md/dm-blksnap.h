@@ -5,10 +5,12 @@
  *	origin	dm-blksnap-origin.c	the device that is written to
  *	image	dm-blksnap-image.c	the device as it was
  *	store	dm-blksnap-store.c	where old contents are kept
+ *	file	dm-blksnap-file.c	a file as a device for that
+ *	pin	dm-blksnap-pin.c	a file that stays where it is
  *	epoch	dm-blksnap-epoch.c	which block of an image is where (plain C)
  *
  * Locks, outermost first: the core's registry, the stores' registry; an origin's
- * lock; its event_lock; its arrived_lock or a store's lock.
+ * lock; its event_lock; the list of files, its arrived_lock or a store's lock.
  */
 #ifndef DM_BLKSNAP_H
 #define DM_BLKSNAP_H
@@ -21,6 +23,7 @@
 #include <linux/wait.h>
 
 #include "dm-blksnap-epoch.h"
+#include "dm-blksnap-pin.h"
 #include "dm-cow-compat.h"
 #include "dm-cow-dev.h"
 
@@ -41,9 +44,12 @@ struct snap_origin {
 	struct list_head images;	/* ...and this */
 	bool armed;			/* writes must ask; see snap_origin_map() */
 
-	/* Held by suspend hooks and by arming; guards frozen. */
+	/* Held by suspend hooks and by arming; guards what follows. */
 	struct mutex lock;
 	bool frozen;			/* suspended, or never resumed */
+	struct list_head files;		/* pinned, on the origin's own filesystem */
+	unsigned int file_changes;	/* additions and removals */
+	struct snap_touch *touch;	/* or NULL; the worker reads it while it waits */
 
 	/* Guards epoch targets: an event needs a live table. */
 	struct mutex event_lock;
@@ -55,9 +61,27 @@ struct snap_origin {
 	struct llist_head copied;	/* copies done; any context */
 };
 
+/* A file that is a store, or part of one. */
+struct snap_file {
+	struct list_head list;		/* all files; their mutex guards this... */
+	unsigned int users;		/* ...and this */
+	struct snap_pin pin;
+	struct block_device *bdev;	/* that its extents are places of */
+	struct snap_origin *origin;	/* if its filesystem is on one; then... */
+	struct list_head of_origin;	/* ...it is among its files */
+	struct cow_bdev below;		/* ...and this is the device */
+};
+
+/* Blocks that are copied though nobody writes to them through the origin. */
+struct snap_touch {
+	struct cow_waiter waiter;
+	struct completion done;
+};
+
 /* An epoch and what the image's device needs of it. */
 struct snap_image {
 	struct snap_epoch epoch;
+	unsigned int file_changes;	/* of the origin, when files were looked at */
 	struct list_head list;		/* in snap_origin::images */
 	struct mapped_device *md;
 	struct snap_origin *origin;
@@ -67,8 +91,10 @@ struct snap_image {
 /* Per-bio data of an image. */
 struct snap_image_bio {
 	struct snap_request request;
+	struct bvec_iter iter;		/* as the bio came */
 	struct llist_node copied;
-	int error;			/* of the copy */
+	u64 blanked;			/* of the copy: sectors, from the start on... */
+	int error;			/* ...and how it ended */
 };
 
 static inline struct snap_origin *dev_to_origin(struct cow_dev *dev)
@@ -90,12 +116,29 @@ static inline struct snap_image *epoch_to_image(struct snap_epoch *epoch)
 extern struct target_type snap_origin_target_type;
 extern const struct cow_dev_ops snap_origin_dev_ops;
 
+/*
+ * A file pinned on the origin's own filesystem: it will be written to past the
+ * origin, so what snapshots have there is kept now. May sleep, long. -ENOSPC if
+ * the newest snapshot's store has no room for that.
+ */
+int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file);
+/* Nothing of the files there are is part of a snapshot. 0 or -errno; may sleep. */
+int snap_origin_blank_files(struct snap_origin *origin, struct snap_image *image);
+void snap_origin_forget_file(struct snap_origin *origin, struct snap_file *file);
+
 /* dm-blksnap-image.c */
 extern struct target_type snap_image_target_type;
 extern const struct snap_ops snap_image_ops;
 
 /* Requests that have arrived, copies that are done. The worker's. */
 void snap_image_work(struct snap_origin *origin);
+
+/* dm-blksnap-file.c */
+int snap_file_init(void);
+void snap_file_exit(void);
+
+/* Is there a file, pinned, on a filesystem right on @disk? May sleep. */
+bool snap_file_on(struct gendisk *disk);
 
 /* dm-blksnap-store.c */
 
@@ -107,5 +150,7 @@ void snap_store_put(struct snap_store *store);
 u64 snap_store_take(struct snap_store *store, u32 block_sectors, u64 want,
 		    u64 *dest);
 u64 snap_store_used(struct snap_store *store);
+/* Blocks that could be taken now. */
+u64 snap_store_left(struct snap_store *store, u32 block_sectors);
 
 #endif

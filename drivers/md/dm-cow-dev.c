@@ -281,6 +281,18 @@ struct cow_dev *cow_registry_find(struct block_device *bdev)
 }
 EXPORT_SYMBOL_GPL(cow_registry_find);
 
+struct cow_dev *cow_registry_find_disk(const struct gendisk *disk)
+{
+	struct cow_dev *dev;
+
+	lockdep_assert_held(&registry_mutex);
+	list_for_each_entry(dev, &registry, list)
+		if (dm_disk(dev->md) == disk)
+			return dev;
+	return NULL;
+}
+EXPORT_SYMBOL_GPL(cow_registry_find_disk);
+
 void cow_registry_add(struct cow_dev *dev)
 {
 	lockdep_assert_held(&registry_mutex);

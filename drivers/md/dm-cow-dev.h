@@ -109,6 +109,8 @@ u64 cow_dev_memory_peak(const struct cow_dev *dev);
 void cow_registry_lock(void);
 void cow_registry_unlock(void);
 struct cow_dev *cow_registry_find(struct block_device *bdev);
+/* The one whose tables are those of the dm device @disk. */
+struct cow_dev *cow_registry_find_disk(const struct gendisk *disk);
 void cow_registry_add(struct cow_dev *dev);
 /* Takes the lock itself; the last user's share destroys the device. */
 void cow_registry_put(struct cow_dev *dev);

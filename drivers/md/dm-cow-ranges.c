@@ -122,6 +122,7 @@ struct cow_range *cow_ranges_at(const struct cow_ranges *set, u64 block)
 	find_before(set, block, before);
 	return before[0]->next[0];
 }
+EXPORT_SYMBOL_GPL(cow_ranges_at);
 
 int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to)
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Snapshots on a simulated origin and store: random writes, reads and writes of
- * images, takes, removals, errors, with completions in any order. Whatever
- * happens, an image shows the origin as it was, or an error.
+ * images, takes, removals, errors, with completions in any order, and a file on
+ * the origin that is written to past it. Whatever happens, an image shows the origin
+ * as it was, or an error.
  */
 #include "unit.h"
 #include "dm-blksnap-epoch.h"
@@ -11,6 +12,8 @@
 #define MAX_IMAGES 5
 #define MAX_EVENTS 64
 #define BLOCK_SECTORS 8
+#define FILE_START 40		/* blocks of the file, when there is one */
+#define FILE_END 53
 
 struct snap_store {
 	u32 data[4096];
@@ -33,6 +36,7 @@ struct event {
 struct user_write {
 	struct cow_waiter waiter;
 	u32 value;
+	bool is_touch;
 };
 
 struct image {
@@ -59,8 +63,10 @@ static struct sim {
 	unsigned int nr_events, user_writes, ops;
 	u32 next_value;
 	bool errors;
+	bool pinned;			/* the file is there */
 	/* what must have happened for this to be worth something */
-	unsigned long reads, reads_store, writes, privates, takes, removes, lost, drains;
+	unsigned long reads, reads_store, writes, privates, takes, removes, lost, drains,
+		      pins, past, blanks;
 } sim;
 
 static u32 data_of_op[NR][NR];		/* by source block: what was read */
@@ -149,6 +155,12 @@ static u64 store_take(struct snap *snap, struct snap_store *store, u64 want, u64
 	return nr;
 }
 
+static u64 store_left(struct snap *snap, struct snap_store *store)
+{
+	(void)snap;
+	return store->size - store->used;
+}
+
 static struct image_io *to_io(struct snap_request *request)
 {
 	return container_of(request, struct image_io, request);
@@ -196,7 +208,7 @@ static void changed(struct snap *snap, struct snap_epoch *epoch)
 }
 
 static const struct snap_ops ops = {
-	.take = store_take, .send = send, .fail = fail_request, .copy = copy, .changed = changed,
+	.take = store_take, .left = store_left, .send = send, .fail = fail_request, .copy = copy, .changed = changed,
 };
 
 /* ---- I/O ends ----------------------------------------------------------- */
@@ -235,10 +247,29 @@ static void user_write(struct user_write *write)
 {
 	u64 block;
 
-	for (block = write->waiter.first; block <= write->waiter.last; block++)
+	for (block = write->waiter.first; block <= write->waiter.last && !write->is_touch; block++)
 		sim.origin[block] = write->value;
+	sim.pinned |= write->is_touch;
 	sim.user_writes--;
 	free(write);
+}
+
+/* Zero, if an image is to see nothing of that block. */
+static u32 blanked(const struct snap_request *request, u32 value)
+{
+	u64 start, sector = request->block * BLOCK_SECTORS;
+	u64 nr = snap_epoch_blanks(request->epoch, sector, BLOCK_SECTORS, &start);
+
+	assert_true(!nr || (nr == BLOCK_SECTORS && start == sector));
+	sim.blanks += !!nr;
+	return nr ? 0 : value;
+}
+
+static u32 value_read(const struct event *e)
+{
+	u32 value = *place_data(&e->place);
+
+	return e->io->request.blank ? blanked(&e->io->request, value) : value;
 }
 
 static void image_read(const struct event *e)
@@ -248,7 +279,7 @@ static void image_read(const struct event *e)
 	if (e->place.store)
 		sim.reads_store++;
 	if (io->request.epoch->state == SNAP_ACTIVE) {
-		assert_int_equal(*place_data(&e->place), io->image->want[io->request.block]);
+		assert_int_equal(value_read(e), io->image->want[io->request.block]);
 		sim.reads++;
 	}
 	snap_read_ends(&sim.snap, &io->request);
@@ -269,9 +300,11 @@ static void image_copy(const struct event *e)
 {
 	struct image_io *io = e->io;
 
+	u32 value = blanked(&io->request, *place_data(&e->place));
+
 	if (io->request.epoch->state == SNAP_ACTIVE)
-		assert_int_equal(*place_data(&e->place), io->image->want[io->request.block]);
-	io->image->store->data[io->request.dest] = *place_data(&e->place);
+		assert_int_equal(value, io->image->want[io->request.block]);
+	io->image->store->data[io->request.dest] = value;
 	sim.privates++;
 	snap_copied(&sim.snap, &io->request, io_error() ? -EIO : 0);
 }
@@ -314,14 +347,14 @@ static void settle(void)
 
 /* ---- what users do ------------------------------------------------------ */
 
-static void write_origin(void)
+static void begin_write(u64 first, u64 last, bool is_touch)
 {
 	struct user_write *write = calloc(1, sizeof(*write));
-	u64 first = pick(NR);
 
 	write->waiter.first = first;
-	write->waiter.last = min(first + pick(6), (u64)NR - 1);
+	write->waiter.last = last;
 	write->value = sim.next_value++;
+	write->is_touch = is_touch;
 	sim.user_writes++;
 	sim.writes++;
 	if (sim.cow.passing ||
@@ -333,11 +366,57 @@ static void write_origin(void)
 	cow_turn(&sim.cow);
 }
 
+/* Nobody writes to a file that is pinned, or about to be. */
+static void write_origin(void)
+{
+	u64 first = pick(NR), last = min(first + pick(6), (u64)NR - 1);
+
+	if (!sim.pinned || last < FILE_START || first >= FILE_END)
+		begin_write(first, last, false);
+}
+
+static u64 file_needs(void)
+{
+	return snap_count_needed(&sim.snap, FILE_START * BLOCK_SECTORS,
+				 (FILE_END - FILE_START) * BLOCK_SECTORS);
+}
+
+/* The file's blocks become ours, once what snapshots have there is kept. */
+static void pin_file(void)
+{
+	unsigned long lost;
+
+	while (sim.user_writes)
+		end_one(pick(sim.nr_events));
+	if (file_needs() > snap_left(&sim.snap))
+		return;
+	lost = sim.lost;
+	begin_write(FILE_START, FILE_END - 1, true);
+	while (sim.user_writes)
+		end_one(pick(sim.nr_events));
+	assert_true(sim.pinned);
+	assert_int_equal(file_needs(), 0);
+	/* There was room, so nothing was given up for it. */
+	assert_true(sim.errors || sim.lost == lost);
+	sim.pins++;
+}
+
+static void use_file(void)
+{
+	if (!pick(10))
+		sim.pinned = false;
+	if (!sim.pinned)
+		return;
+	sim.origin[FILE_START + pick(FILE_END - FILE_START)] = sim.next_value++;
+	sim.past++;
+}
+
 static void use_image(bool is_write)
 {
 	struct image *image = sim.images[pick(MAX_IMAGES)];
 	struct image_io *io;
-	u64 block = is_write ? pick(8) : pick(NR);	/* some see many writes */
+	/* Some see many writes, a few of them in the file. */
+	u64 block = is_write ? FILE_START - 4 + pick(8) : pick(NR);
 
 	if (!image || (is_write ? image->reading[block] : image->writing[block]))
 		return;
@@ -372,9 +451,16 @@ static void take_snapshot(u64 store_blocks)
 	assert_int_equal(snap_epoch_init(&image->epoch, &sim.snap, image->store,
 					 BLOCK_SECTORS), 0);
 	memcpy(image->want, sim.origin, sizeof(image->want));
+	if (sim.pinned) {
+		assert_int_equal(snap_epoch_blank(&image->epoch, FILE_START * BLOCK_SECTORS,
+						  (FILE_END - FILE_START) * BLOCK_SECTORS), 0);
+		memset(&image->want[FILE_START], 0, (FILE_END - FILE_START) * sizeof(u32));
+	}
 	snap_arm(&sim.snap, &image->epoch);
 	cow_map_exit(&image->epoch.map);
 	memset(&image->epoch.map, 0, sizeof(image->epoch.map));
+	if (sim.pinned)
+		assert_int_equal(file_needs(), 0);
 	sim.images[i] = image;
 	sim.takes++;
 }
@@ -411,12 +497,16 @@ static void step(u64 store_blocks)
 		end_one(pick(sim.nr_events));
 	else if (what < 65)
 		write_origin();
+	else if (what < 70)
+		use_file();
 	else if (what < 85)
 		use_image(false);
 	else if (what < 96)
 		use_image(true);
 	else if (what < 98)
 		take_snapshot(store_blocks);
+	else if (what < 99 && !sim.pinned)
+		pin_file();
 	else
 		remove_snapshot(pick(MAX_IMAGES));
 }
@@ -428,6 +518,7 @@ static void run(u64 start, u64 store_blocks, bool errors)
 	rng.state = start;
 	sim.errors = errors;
 	sim.nr_events = sim.user_writes = sim.ops = 0;
+	sim.pinned = false;
 	assert_int_equal(cow_init(&sim.cow, NR * BLOCK_SECTORS, 0, NULL, &env), 0);
 	snap_init(&sim.snap, &sim.cow, &ops);
 	for (i = 0; i < NR; i++)
@@ -451,11 +542,14 @@ static void images_stay_as_they_were(void **data)
 	memset(&sim, 0, sizeof(sim));
 	for (i = 1; i <= 60; i++)
 		run(i, 4000, false);
-	assert_true(sim.reads > 20000);
+	assert_true(sim.reads > 15000);
 	assert_true(sim.reads_store > 2000);
 	assert_true(sim.privates > 500);
 	assert_true(sim.takes > 500);
 	assert_true(sim.drains > 500);
+	assert_true(sim.pins > 500);
+	assert_true(sim.past > 3000);
+	assert_true(sim.blanks > 1000);
 	assert_int_equal(sim.lost, 0);
 }
 

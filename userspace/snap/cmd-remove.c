@@ -76,12 +76,35 @@ static int check_chosen(const struct request *req)
 	return status;
 }
 
-/* Copies of the origins' superblocks may lie there. */
-static void wipe_stores(const struct request *req, const bool *removed)
+static const struct snap_dev *file_of(const struct request *req, dev_t store)
+{
+	unsigned int i;
+
+	for (i = 0; i < req->list.nr; i++)
+		if (req->list.devs[i].kind == SNAP_FILE &&
+		    req->list.devs[i].number == store)
+			return &req->list.devs[i];
+	return NULL;
+}
+
+/* In a device, copies of the origins' superblocks may lie. */
+static int give_up_store(const struct request *req, dev_t store)
+{
+	const struct snap_dev *file = file_of(req, store);
+
+	if (file)
+		return snap_file_remove(file);
+	snap_store_wipe(store);
+	return BOW_OK;
+}
+
+/* Stores of which all images have gone. */
+static int give_up_stores(const struct request *req, const bool *removed)
 {
 	const struct snap_dev *devs = req->list.devs;
 	unsigned int i, j;
 	bool done, used;
+	int r, status = BOW_OK;
 
 	for (i = 0; i < req->list.nr; i++) {
 		if (!removed[i])
@@ -94,9 +117,10 @@ static void wipe_stores(const struct request *req, const bool *removed)
 			done |= !removed[j] || j < i;
 			used |= devs[j].store_used > 0;
 		}
-		if (!done && used)
-			snap_store_wipe(devs[i].store);
+		r = !done && used ? give_up_store(req, devs[i].store) : BOW_OK;
+		status = status ? status : r;
 	}
+	return status;
 }
 
 static int remove_chosen(const struct request *req)
@@ -118,7 +142,8 @@ static int remove_chosen(const struct request *req)
 		removed[i] = !r;
 		status = status ? status : r;
 	}
-	wipe_stores(req, removed);
+	r = give_up_stores(req, removed);
+	status = status ? status : r;
 	free(removed);
 	return status;
 }

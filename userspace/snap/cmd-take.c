@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <libdevmapper.h>
+#include <signal.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <uuid/uuid.h>
@@ -122,17 +123,6 @@ static int check_origin(const struct request *req, struct image *image)
 	return BOW_OK;
 }
 
-/* What an origin keeps in the store must not come from the origin again. */
-static int check_against_store(const struct request *req,
-			       const struct image *image)
-{
-	if (snap_above(req->store.number, image->origin.number) ||
-	    snap_above(req->store.number, image->origin.lower))
-		return fail(BOW_REFUSED, "%s lies on %s, of which the snapshot is to be; the store must lie on something else",
-			    req->store.path, image->origin.name);
-	return BOW_OK;
-}
-
 static int check_twice(const struct request *req, unsigned int n)
 {
 	unsigned int i;
@@ -154,17 +144,12 @@ static int check_image(struct request *req, unsigned int n, const char *name)
 	if (!status)
 		status = check_origin(req, image);
 	if (!status)
-		status = check_against_store(req, image);
+		status = snap_store_check_origin(&req->store, &image->origin);
 	if (!status)
 		status = name_image(req, image, n);
 	if (status)
 		return status;
 	image->depth = snap_depth(image->origin.number);
-	snprintf(image->table, sizeof(image->table),
-		 "0 %llu " SNAP_TARGET " %s %u:%u transient %llu\n",
-		 (unsigned long long)image->origin.sectors,
-		 image->origin.lower_text, major(req->store.number),
-		 minor(req->store.number), (unsigned long long)image->block_bytes);
 	return BOW_OK;
 }
 
@@ -216,6 +201,15 @@ static void look_at_mount(const struct request *req, const struct snap_dev *orig
 	mount_free(&mnt);
 }
 
+static void make_table(const struct request *req, struct image *image)
+{
+	snprintf(image->table, sizeof(image->table),
+		 "0 %llu " SNAP_TARGET " %s %u:%u transient %llu\n",
+		 (unsigned long long)image->origin.sectors,
+		 image->origin.lower_text, major(req->store.number),
+		 minor(req->store.number), (unsigned long long)image->block_bytes);
+}
+
 static int create_images(void *data)
 {
 	struct request *req = data;
@@ -223,6 +217,7 @@ static int create_images(void *data)
 	int r;
 
 	for (i = 0; i < req->nr; i++) {
+		make_table(req, &req->images[i]);
 		r = snap_create_inactive(req->images[i].name, req->images[i].uuid,
 					 req->images[i].table);
 		if (!r)
@@ -243,6 +238,7 @@ static void remove_images(void *data)
 
 	for (i = req->nr; i--; )
 		snap_remove_uuid(req->images[i].uuid);
+	snap_file_undo(&req->store);
 	bow_dm_forget_log();
 }
 
@@ -261,6 +257,23 @@ static int explain(const struct request *req, const struct critical *crit)
 			error_msg("%s is left over: 'dmsetup remove %s'",
 				  req->images[i].name, req->images[i].name);
 	return fail(BOW_SYSTEM, "no snapshot was taken, of none of the origins");
+}
+
+/* A signal must not leave a file behind that nobody knows of. */
+static int open_store(struct request *req)
+{
+	sigset_t all, old;
+	int status;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	status = snap_file_open(&req->store);
+	if (status) {
+		snap_file_undo(&req->store);
+		bow_dm_forget_log();
+	}
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return status;
 }
 
 static int take_now(struct request *req, double *ms)
@@ -351,6 +364,10 @@ static int take(struct request *req, char **names)
 		status = check_all(req, names);
 	if (status)
 		return status;
+	if (!req->flags.dry_run)
+		status = open_store(req);
+	if (status)
+		return status;
 	for (i = 0; i < req->nr; i++)
 		look_at_mount(req, &req->images[i].origin);
 	if (!req->flags.dry_run)
@@ -363,6 +380,7 @@ static int take(struct request *req, char **names)
 static const struct option options[] = {
 	{ "name", required_argument, NULL, 'n' },
 	{ "store", required_argument, NULL, OPT_STORE },
+	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "block-size", required_argument, NULL, OPT_BLOCK_SIZE },
 	{ "force", no_argument, NULL, OPT_FORCE },
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
@@ -390,6 +408,10 @@ static int take_option(int c, void *data)
 	case OPT_STORE:
 		req->store_path = optarg;
 		return -1;
+	case OPT_SIZE:
+		if (!parse_size(optarg, &req->store.wanted_bytes) && req->store.wanted_bytes)
+			return -1;
+		return bow_usage_error(&cmd_take, "--size wants a number of bytes, as 2G");
 	case OPT_BLOCK_SIZE:
 		if (valid_block_size(optarg, &req->block_bytes))
 			return -1;
@@ -416,7 +438,7 @@ static int run(int argc, char **argv)
 	if (optind == argc)
 		return bow_usage_error(&cmd_take, "one origin at least, please");
 	if (!req.store_path)
-		return bow_usage_error(&cmd_take, "--store is needed: a block device for old contents");
+		return bow_usage_error(&cmd_take, "--store is needed: a block device or file for old contents");
 	req.nr = (unsigned int)(argc - optind);
 	req.images = calloc(req.nr, sizeof(*req.images));
 	if (!req.images)
@@ -430,14 +452,16 @@ const struct command cmd_take = {
 	.name = "take",
 	.summary = "take a snapshot of origins, all at one instant",
 	.usage =
-	"[options] --store <device> <origin>...\n\n"
+	"[options] --store <device or file> <origin>...\n\n"
 	"Freeze all origins, snapshot them, go on. The contents as they were then are in\n"
 	"/dev/mapper/<origin>-<name>, one for each origin; what is written there is kept\n"
 	"apart. They are gone after a reboot.\n\n"
 	"Options:\n"
 	"  -n, --name <name>         of the snapshot; default: the time\n"
-	"      --store <device>      where old contents are kept: a block device of its\n"
-	"                            own, or the store of other snapshots\n"
+	"      --store <where>       old contents are kept: a block device of its own, a\n"
+	"                            file, or the store of other snapshots\n"
+	"      --size <size>         make the file, so large; it goes with the last\n"
+	"                            snapshot that it is the store of\n"
 	"      --block-size <size>   4K to 1M, a power of two; default: 64K, or that of\n"
 	"                            the origin's other snapshots\n"
 	"      --force               use the store even if it has contents\n"

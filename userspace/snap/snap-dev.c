@@ -28,12 +28,36 @@ static dev_t parse_device(const char *text)
 	return !stat(text, &st) && S_ISBLK(st.st_mode) ? st.st_rdev : 0;
 }
 
+/* "8:16 /path", and what follows; \ooo is a character of that octal number. */
+static bool parse_file(struct snap_dev *dev, const char *line)
+{
+	unsigned int octal;
+	size_t len = 0;
+	int end = 0;
+
+	if (sscanf(line, "%31s %n", dev->lower_text, &end) != 1 || !end)
+		return false;
+	dev->lower = parse_device(dev->lower_text);
+	for (line += end; *line && *line != ' ' && len + 1 < sizeof(dev->path); line++) {
+		dev->path[len] = *line;
+		if (*line == '\\' && sscanf(line, "\\%3o", &octal) == 1) {
+			dev->path[len] = (char)octal;
+			line += 3;
+		}
+		len++;
+	}
+	dev->path[len] = '\0';
+	return len;
+}
+
 static bool parse_table(struct snap_dev *dev, const char *line)
 {
 	unsigned long long block_bytes = 0;
 	char mode[SNAP_WORD];
 	int n;
 
+	if (dev->kind == SNAP_FILE)
+		return parse_file(dev, line);
 	if (dev->kind == SNAP_ORIGIN) {
 		n = sscanf(line, "%31s", dev->lower_text);
 		dev->lower = parse_device(dev->lower_text);
@@ -100,6 +124,8 @@ static enum snap_kind kind_of(const char *type)
 {
 	if (type && !strcmp(type, SNAP_ORIGIN_TARGET))
 		return SNAP_ORIGIN;
+	if (type && !strcmp(type, SNAP_FILE_TARGET))
+		return SNAP_FILE;
 	return type && !strcmp(type, SNAP_TARGET) ? SNAP_IMAGE : SNAP_OTHER;
 }
 
@@ -164,7 +190,7 @@ static int read_dev(const char *name, struct snap_dev *dev)
 	memset(dev, 0, sizeof(*dev));
 	dev->understood = true;
 	r = read_line(DM_DEVICE_TABLE, name, dev, parse_table);
-	if (!r && dev->kind != SNAP_OTHER)
+	if (!r && (dev->kind == SNAP_ORIGIN || dev->kind == SNAP_IMAGE))
 		r = read_line(DM_DEVICE_STATUS, name, dev, parse_status);
 	if (!r && dev->kind == SNAP_IMAGE)
 		parse_uuid(dev);

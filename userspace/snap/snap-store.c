@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The store: a block device of its own, whose contents nobody needs.
+ * The store: a block device of its own, whose contents nobody needs; or a file, see
+ * snap-file.c.
  */
 #include <blkid/blkid.h>
 #include <errno.h>
@@ -124,15 +125,34 @@ static int open_store(struct snap_store *store, bool force)
 int snap_store_check(struct snap_store *store, const char *path,
 		     const struct snap_list *list, bool force)
 {
-	struct stat st;
+	struct stat st = { 0 };
 
-	if (stat(path, &st))
-		return fail(BOW_SYSTEM, "%s: %s", path, strerror(errno));
-	if (!S_ISBLK(st.st_mode))
-		return fail(BOW_USAGE, "%s is not a block device; a file can be a store by way of losetup, if it lies on none of the origins",
-			    path);
 	store->path = path;
+	if (stat(path, &st) && (errno != ENOENT || !store->wanted_bytes))
+		return fail(BOW_SYSTEM, "%s: %s%s", path, strerror(errno),
+			    errno == ENOENT ? "; --size says how large to make a file" : "");
+	if (!st.st_mode || S_ISREG(st.st_mode))
+		return snap_file_check(store, list, force);
+	if (!S_ISBLK(st.st_mode))
+		return fail(BOW_USAGE, "%s is neither a block device nor a file", path);
+	if (store->wanted_bytes)
+		return fail(BOW_USAGE, "%s is a block device, --size is for files", path);
 	store->number = st.st_rdev;
 	store->shared = is_a_store(st.st_rdev, list);
 	return open_store(store, force);
+}
+
+/* What an origin keeps in the store must not come from the origin again. */
+int snap_store_check_origin(const struct snap_store *store, const struct snap_dev *origin)
+{
+	dev_t dev = store->is_file ? store->below : store->number;
+
+	/* Its own filesystem: written to below the origin, which knows those blocks. */
+	if (store->is_file && store->origin == origin->number)
+		return BOW_OK;
+	if (snap_above(dev, origin->number) || snap_above(dev, origin->lower))
+		return fail(BOW_REFUSED, "%s lies on %s, of which the snapshot is to be; the store must lie on something else%s",
+			    store->path, origin->name,
+			    store->is_file ? "" : ", or be a file on the origin's own filesystem");
+	return BOW_OK;
 }

@@ -104,18 +104,6 @@ static int run_plain(struct dm_task *dmt)
 	return err ? -err : -EIO;
 }
 
-int snap_create(const char *name, const char *uuid, const char *table,
-		bool hidden)
-{
-	struct dm_task *dmt = dm_task_create(DM_DEVICE_CREATE);
-	int r = -ENOMEM;
-
-	if (dmt && dm_task_set_name(dmt, name) && dm_task_set_uuid(dmt, uuid) &&
-	    add_table(dmt, table))
-		r = bow_dm_run_and_wait(dmt, hidden ? HIDDEN_FLAGS : 0);
-	return destroy_and_return(dmt, r);
-}
-
 static int create_empty(const char *name, const char *uuid)
 {
 	struct dm_task *dmt = dm_task_create(DM_DEVICE_CREATE);
@@ -133,6 +121,31 @@ int snap_create_inactive(const char *name, const char *uuid, const char *table)
 	if (r)
 		return r;
 	r = snap_load(name, table);
+	if (r)
+		snap_remove_uuid(uuid);
+	return r;
+}
+
+static int resume_new(const char *name, bool hidden)
+{
+	struct dm_task *dmt = dm_task_create(DM_DEVICE_RESUME);
+	int r = -ENOMEM;
+
+	if (dmt && dm_task_set_name(dmt, name) &&
+	    dm_task_set_add_node(dmt, DM_ADD_NODE_ON_RESUME))
+		r = bow_dm_run_and_wait(dmt, hidden ? HIDDEN_FLAGS : 0);
+	return destroy_and_return(dmt, r);
+}
+
+/* Step by step: of a create with a table one does not hear why it failed. */
+int snap_create(const char *name, const char *uuid, const char *table,
+		bool hidden)
+{
+	int r = snap_create_inactive(name, uuid, table);
+
+	if (r)
+		return r;
+	r = resume_new(name, hidden);
 	if (r)
 		snap_remove_uuid(uuid);
 	return r;

@@ -5,6 +5,7 @@
 #ifndef SNAP_H
 #define SNAP_H
 
+#include <limits.h>
 #include <sys/types.h>
 
 #include "command.h"
@@ -16,11 +17,13 @@ extern const struct command cmd_attach, cmd_detach, cmd_list, cmd_remove,
 
 #define SNAP_ORIGIN_TARGET "blksnap-origin"
 #define SNAP_TARGET "blksnap"
+#define SNAP_FILE_TARGET "blksnap-file"
 
 /*
  * What we make tells by its uuid what it is:
  *	BLKSNAP-ORIGIN-<uuid>			by attach --create
  *	BLKSNAP-REAL-<uuid>			what was attached, below
+ *	BLKSNAP-FILE-<uuid>			a file as a store; OWNFILE: made by take
  *	BLKSNAP-<uuid of the set>-<n>-<name>	an image
  * A device that is attached live keeps its own: its table tells.
  */
@@ -28,12 +31,15 @@ extern const struct command cmd_attach, cmd_detach, cmd_list, cmd_remove,
 #define SNAP_ORIGIN_PREFIX "BLKSNAP-ORIGIN-"
 #define SNAP_REAL_PREFIX "BLKSNAP-REAL-"
 #define SNAP_REAL_SUFFIX "-real"
+#define SNAP_FILE_PREFIX "BLKSNAP-FILE-"
+#define SNAP_OWN_FILE_PREFIX "BLKSNAP-OWNFILE-"
+#define SNAP_FILE_NAME "blksnap-store-"
 
 #define SNAP_SET_NAME 64	/* with its NUL: it must fit into a uuid */
 #define SNAP_WORD 16
 
 enum snap_kind {
-	SNAP_OTHER, SNAP_ORIGIN, SNAP_IMAGE,
+	SNAP_OTHER, SNAP_ORIGIN, SNAP_IMAGE, SNAP_FILE,
 };
 
 /* A dm device. */
@@ -46,10 +52,11 @@ struct snap_dev {
 	int open_count;
 	bool suspended, read_only, inactive_table;
 
-	/* Of origins and images. */
 	bool understood;		/* its status is as we know it */
 	char lower_text[32];		/* as the table has it, "8:16" */
 	dev_t lower;
+
+	/* Of origins and images. */
 	char state[SNAP_WORD];
 	u64 block_bytes;
 	u64 memory, memory_peak;	/* bytes; of an image only the first */
@@ -65,9 +72,12 @@ struct snap_dev {
 	char set_uuid[UUID_TEXT];	/* "" if it was not made by this tool */
 	char set_name[SNAP_SET_NAME];
 	unsigned int set_index;
+
+	/* Of a file. */
+	char path[PATH_MAX];
 };
 
-/* All origins and images, in the order of their names. */
+/* All origins, images and files, in the order of their names. */
 struct snap_list {
 	struct snap_dev *devs;
 	unsigned int nr;
@@ -131,16 +141,56 @@ unsigned int snap_depth(dev_t dev);
 
 struct snap_store {
 	const char *path;
-	dev_t number;
+	u64 wanted_bytes;	/* of a file that is to be made; 0: not said */
+	dev_t number;		/* of a file: once it has a device */
 	u64 bytes;
 	bool shared;		/* other snapshots use it already */
+
+	/* Of a file: it lies on @below, or on the origin @origin above that. */
+	bool is_file, create, created;
+	dev_t below, origin;
+	char name[BOW_DM_NAME], uuid[BOW_DM_NAME];
 };
 
-/* Can it be used? Not if it is in use or, but for @force, has contents. */
+/*
+ * Can it be used? Not if it is in use or, but for @force, has contents. A file need
+ * not be there if it is said how large to make it.
+ */
 int snap_store_check(struct snap_store *store, const char *path,
 		     const struct snap_list *list, bool force);
 
+/* May what @origin keeps be written there? */
+int snap_store_check_origin(const struct snap_store *store, const struct snap_dev *origin);
+
 /* Copies of superblocks in a store that nobody uses any more: erase them. */
 void snap_store_wipe(dev_t number);
+
+/* ---- snap-file.c ------------------------------------------------------------- */
+
+int snap_file_check(struct snap_store *store, const struct snap_list *list, bool force);
+
+/* Make what there is not, the file and its device. */
+int snap_file_open(struct snap_store *store);
+/* What that has made; silent. */
+void snap_file_undo(const struct snap_store *store);
+
+/* The device of a file that is no store any more, and the file if we made it. */
+int snap_file_remove(const struct snap_dev *dev);
+
+/* ---- snap-fiemap.c ----------------------------------------------------------- */
+
+#define SNAP_MAX_EXTENTS 50000U
+
+/* Where a file's blocks are, in whole pages. */
+struct snap_map {
+	unsigned int nr;	/* runs */
+	u64 sectors;
+	u32 crc;		/* as the kernel's */
+	bool written;		/* some have been written to */
+};
+
+/* Is it on a filesystem that we can do with? */
+int snap_file_check_fs(const char *path, int fd);
+int snap_file_map(const char *path, int fd, struct snap_map *map);
 
 #endif

@@ -92,8 +92,8 @@ is "$(lower_of whole)" "$(lsblk -dnro MAJ:MIN $D_SMALL)" "the device below"
 step "take: what it refuses"
 exits 16 blksnap take --store $store a nobody
 exits 2 blksnap take --store $store a /dev/mapper/a
-exits 2 blksnap take --store $work/busy.1 a
-says 'losetup'
+exits 16 blksnap take --store $work/busy.1 a
+says 'ext4, xfs or f2fs'
 exits 8 blksnap take --store /dev/nowhere a
 exits 16 blksnap take --store /dev/mapper/lv a
 says "mounted on $mnt"

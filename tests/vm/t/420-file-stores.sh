@@ -1,0 +1,213 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# timeout: 600
+# shellcheck disable=SC2086,SC2154,SC2251
+#
+# Files as stores: on the snapshotted filesystem itself and on another one; what
+# nobody may do to them meanwhile; and which files cannot be stores.
+
+# shellcheck source=/dev/null
+. /tests/t/4snap.inc
+
+# Bytes of the origin that are a file's, as "FIRST LENGTH" each.
+extents_of() { # FILE
+	filefrag -e -b1 "$1" | sed -n 's/^ *[0-9]*: *[0-9]*\.\. *[0-9]*: *\([0-9]*\)\.\. *[0-9]*: *\([0-9]*\):.*/\1 \2/p'
+}
+
+reads_as_zeroes() { # DEVICE, extents on stdin
+	local first length n=0
+
+	while read -r first length; do
+		cmp -n $length -i $first:0 $1 /dev/zero || die "$1: not zeroes at $first"
+		n=$((n + 1))
+	done
+	[ $n -gt 0 ] || die "no extents"
+}
+
+no_files() {
+	[ -z "$(dmsetup ls --target blksnap-file | sed '/^No devices/d')" ] ||
+		die "stores are left: $(dmsetup ls --target blksnap-file)"
+}
+
+# Everything that would move, free, share or change its blocks.
+nobody_touches() { # FILE TYPE
+	local f=$1 map
+
+	map=$(extents_of "$f")
+	not truncate -s 1M "$f" 2>/dev/null
+	not truncate -s 1G "$f" 2>/dev/null
+	not dd if=/dev/zero of="$f" bs=4k count=1 conv=notrunc status=none 2>/dev/null
+	not fallocate -p -o 0 -l 64K "$f" 2>/dev/null
+	not fallocate -c -o 0 -l 64K "$f" 2>/dev/null
+	not fallocate -o 0 -l 1G "$f" 2>/dev/null
+	not rm -f "$f" 2>/dev/null
+	not mv "$f" "$f.moved" 2>/dev/null
+	not cp --reflink=always "$f" "$f.shared" 2>/dev/null
+	rm -f "$f.shared"
+	not swapon "$f" 2>/dev/null
+	not umount $mnt 2>/dev/null
+	[ $2 != ext4 ] || e4defrag "$f" >/dev/null 2>&1 || :
+	is "$(extents_of "$f")" "$map" "the extents"
+}
+
+on_its_own_filesystem() { # TYPE
+	local file="$mnt/a store" before
+
+	case $1 in
+	ext4-1k) mke2fs -q -F -t ext4 -b 1024 /dev/mapper/o ;;
+	*)	make_fs $1 /dev/mapper/o ;;
+	esac
+	mount /dev/mapper/o $mnt
+	fill $mnt
+	manifest $mnt >$work/manifest
+	exits 0 blksnap take --dry-run -n s --store "$file" --size 48M o
+	[ ! -e "$file" ] || die "a dry run made a file"
+	exits 0 blksnap take -n s --store "$file" --size 48M o
+	is "$(stat -c '%a %s' "$file")" "600 50331648" "the file"
+	extents_of "$file" >$work/extents
+	nobody_touches "$file" ${1%-1k}
+	churn $mnt
+	reads_as_zeroes /dev/mapper/o-s <$work/extents
+	[ "$(dmsetup status o-s | cut -d' ' -f7)" -gt 0 ] || die "nothing was kept"
+	mount -o "ro,$(mount_options ${1%-1k})" /dev/mapper/o-s $image
+	manifest $image | grep -v ' ./a store$' >$work/now
+	diff $work/manifest $work/now >$work/diff || die "$1: the image differs: $(head $work/diff)"
+	umount $image
+	# Not one block of the origin is kept for what is written into the store.
+	before=$(dmsetup status o | cut -d' ' -f7)
+	dd if=/dev/urandom of=/dev/mapper/o-s bs=64k count=9 seek=40 oflag=direct status=none
+	is "$(dmsetup status o | cut -d' ' -f7)" "$before" "blocks copied"
+	exits 0 blksnap remove s
+	[ ! -e "$file" ] || die "the file is left over"
+	no_files
+	umount $mnt
+	check_fs ${1%-1k} /dev/mapper/o
+	step "$1: $(wc -l <$work/extents) extents"
+}
+
+mount_options() {
+	case $1 in
+	ext4)	echo noload ;;
+	xfs)	echo nouuid,norecovery ;;
+	f2fs)	echo norecovery ;;
+	esac
+}
+
+dmsetup create under --table "0 655360 linear $D1 0"
+exits 0 blksnap attach --create o /dev/mapper/under
+for fs in ext4 ext4-1k xfs f2fs; do
+	on_its_own_filesystem $fs
+done
+
+step "growing into what an older snapshot still needs"
+make_fs ext4 /dev/mapper/o
+mount /dev/mapper/o $mnt
+fill $mnt
+head -c 60M /dev/urandom >$mnt/big/gone
+sync -f $mnt
+manifest $mnt >$work/manifest
+shows_manifest() { # IMAGE
+	mount -o ro,noload /dev/mapper/$1 $image
+	manifest $image | grep -vE ' ./(one|two|three)$' >$work/now
+	diff $work/manifest $work/now >$work/diff || die "$1 differs: $(head $work/diff)"
+	umount $image
+}
+# Too small for what the second one would need...
+exits 0 blksnap take -n 1 --store $mnt/one --size 16M o
+rm $mnt/big/gone
+sync -f $mnt
+exits 8 blksnap take -n 2 --store $mnt/two --size 200M o
+says 'No space left'
+[ ! -e $mnt/two ] || die "a file is left over"
+is "$(dmsetup status o-1 | cut -d' ' -f4)" active "the first, after that"
+is "$(dmsetup ls --target blksnap-file | wc -l)" 1 "stores, after that"
+shows_manifest o-1
+exits 0 blksnap remove 1
+rm -f $mnt/one
+
+# ...and large enough: it lies in the deleted file's place, and is written to.
+head -c 60M /dev/urandom >$mnt/big/gone
+sync -f $mnt
+manifest $mnt >$work/manifest
+exits 0 blksnap take -n 1 --store $mnt/one --size 120M o
+rm $mnt/big/gone
+sync -f $mnt
+exits 0 blksnap take -n 2 --store $mnt/two --size 70M o
+# The same file twice: one store.
+exits 0 blksnap take -n 3 --store $mnt/two o
+is "$(dmsetup ls --target blksnap-file | wc -l)" 2 "stores"
+extents_of $mnt/two >$work/extents
+reads_as_zeroes /dev/mapper/o-2 <$work/extents
+dd if=/dev/urandom of=/dev/mapper/o-2 bs=1M count=50 oflag=direct status=none
+churn $mnt
+shows_manifest o-1
+reads_as_zeroes /dev/mapper/o-3 <$work/extents
+exits 0 blksnap remove 2
+[ -e $mnt/two ] || die "the file went though a snapshot needs it"
+exits 0 blksnap remove 1
+exits 0 blksnap remove 3
+[ ! -e $mnt/one ] || die "$mnt/one is left over"
+[ ! -e $mnt/two ] || die "$mnt/two is left over"
+no_files
+
+step "what cannot be a store"
+refused() { # WHY FILE [OPTION...]
+	local why=$1 file=$2
+
+	shift 2
+	exits 16 blksnap take -n no --store "$file" "$@" o
+	says "$why"
+}
+exits 8 blksnap take -n no --store $mnt/nothing o
+says '--size'
+exits 2 blksnap take -n no --store $mnt/tree --size 1M o
+exits 16 blksnap take -n no --store $mnt/tree/a/xaaa o
+says 'has contents'
+truncate -s 4M $mnt/holes
+refused holes $mnt/holes
+fallocate -l 4M $mnt/mine
+refused 'there already' $mnt/mine --size 4M
+exits 8 blksnap take -n no --store $mnt/huge --size 4G o
+[ ! -e $mnt/huge ] || die "half a file is left over"
+exec 7>>$mnt/mine
+exits 8 blksnap take -n no --store $mnt/mine o
+says 'open for writing'
+exec 7>&-
+ln -s mine $mnt/link
+exits 8 blksnap take -n no --store $mnt/link o
+no_files
+no_images
+# One that was there before is not ours to remove.
+exits 0 blksnap take -n s --store $mnt/mine o
+exits 0 blksnap remove s
+is "$(stat -c %s $mnt/mine)" 4194304 "the file"
+rm $mnt/mine
+
+step "on another filesystem, mounted as it is"
+make_fs ext4 $D2
+mkdir $work/other
+mount $D2 $work/other
+exits 0 blksnap take -n s --store $work/other/store --size 64M o
+not umount $work/other 2>/dev/null
+manifest $mnt >$work/manifest
+exits 0 blksnap take -n t --store $work/other/store o
+churn $mnt 2
+shows_manifest o-t
+exits 0 blksnap remove s t
+[ ! -e $work/other/store ] || die "the file is left over"
+umount $work/other
+
+step "a device cannot become an origin under its store's file"
+dmsetup create lv --table "0 163840 linear $D1 655360"
+make_fs ext4 /dev/mapper/lv
+mount /dev/mapper/lv $work/other
+exits 0 blksnap take -n s --store $work/other/store --size 32M o
+exits 8 blksnap attach lv
+nothing_suspended
+exits 0 blksnap remove s
+exits 0 blksnap attach lv
+exits 0 blksnap take -n s --store $work/other/store --size 32M o lv
+exits 0 blksnap remove s
+umount $work/other
+umount $mnt
+check_fs ext4 /dev/mapper/o
