@@ -40,6 +40,16 @@ static struct bio *request_to_bio(struct snap_request *request)
 
 /* ---- where a bio goes --------------------------------------------------- */
 
+/* What is backed up from now on is not what the origin had. */
+static void mark(struct snap_image *image, const struct bio *bio)
+{
+	struct snap_cbt *cbt = &image->origin->cbt;
+
+	if (image->number && READ_ONCE(cbt->restarts) == image->restarts)
+		snap_cbt_mark_image(cbt, image->number, bio->bi_iter.bi_sector,
+				    bio_sectors(bio));
+}
+
 /* All is decided by the origin's worker, so that nothing changes meanwhile. */
 static int image_map(struct dm_target *ti, struct bio *bio)
 {
@@ -57,6 +67,8 @@ static int image_map(struct dm_target *ti, struct bio *bio)
 	}
 	request->epoch = &image->epoch;
 	bio_to_pb(bio)->iter = bio->bi_iter;
+	if (op_is_write(bio_op(bio)))
+		mark(image, bio);
 	request->block = bio->bi_iter.bi_sector >> ilog2(image->epoch.block_sectors);
 	request->is_write = op_is_write(bio_op(bio));
 	spin_lock_irqsave(&origin->arrived_lock, flags);
@@ -410,6 +422,8 @@ static int arm(struct cow_dev *dev, void *arg)
 		return -EINVAL;
 	dev->dest_bdev = image->epoch.store->opened.bdev;
 	snap_arm(&origin->snap, &image->epoch);
+	image->number = snap_cbt_next(&origin->cbt);
+	image->restarts = origin->cbt.restarts;
 	/* Pairs with origin_map(). */
 	smp_store_release(&origin->armed, true);
 	return 0;
@@ -574,10 +588,12 @@ static void emit_info(struct snap_image *image, char *result, unsigned int maxle
 	struct snap_epoch *epoch = &image->epoch;
 	unsigned int sz = 0;
 
-	DMEMIT("%s %llu %llu %llu %llu %llu", state_names[READ_ONCE(epoch->state)],
+	DMEMIT("%s %llu %llu %llu %llu %llu %u", state_names[READ_ONCE(epoch->state)],
 	       snap_store_used(epoch->store), bdev_nr_sectors(epoch->store->opened.bdev),
 	       READ_ONCE(epoch->kept_blocks), READ_ONCE(epoch->own_blocks),
-	       READ_ONCE(epoch->kept.bytes) + READ_ONCE(epoch->own.bytes));
+	       READ_ONCE(epoch->kept.bytes) + READ_ONCE(epoch->own.bytes),
+	       READ_ONCE(image->origin->cbt.restarts) == image->restarts ?
+	       image->number : 0);
 }
 
 static void image_status(struct dm_target *ti, status_type_t type,

@@ -13,6 +13,7 @@
 /* What one table line asks for. */
 struct origin_target {
 	struct dm_dev *dev;
+	u32 cbt_sectors;		/* 0: not said */
 	struct snap_origin *origin;
 };
 
@@ -66,7 +67,8 @@ static int origin_map(struct dm_target *ti, struct bio *bio)
 
 	if (!bio_sectors(bio) || !op_is_write(bio_op(bio)))
 		return pass(origin, bio);
-	rcu_read_lock();	/* stop_asking() waits for us before the map goes */
+	snap_cbt_mark(&origin->cbt, bio->bi_iter.bi_sector, bio_sectors(bio));
+	rcu_read_lock();	/* drop_map() waits for us before the map goes */
 	if (smp_load_acquire(&origin->armed))
 		r = map_armed(origin, bio);
 	else
@@ -140,6 +142,7 @@ static void origin_free(struct snap_origin *origin)
 	if (origin->kcopyd)
 		dm_kcopyd_client_destroy(origin->kcopyd);
 	snap_exit(&origin->snap);
+	snap_cbt_exit(&origin->cbt);
 	kfree(origin);
 }
 
@@ -198,6 +201,15 @@ static int check_room(struct cow_dev *dev, void *arg)
 	return needed > snap_left(&origin->snap) ? -ENOSPC : 0;
 }
 
+/* What images show there changes without a write, when they begin to be blank or end. */
+static void mark_file(struct snap_origin *origin, const struct snap_pin *pin)
+{
+	unsigned int i;
+
+	for (i = 0; i < pin->nr; i++)
+		snap_cbt_mark(&origin->cbt, pin->extents[i].place, extent_sectors(pin, i));
+}
+
 int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file)
 {
 	const struct snap_pin *pin = &file->pin;
@@ -212,6 +224,7 @@ int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file)
 	if (!r) {
 		list_add(&file->of_origin, &origin->files);
 		origin->file_changes++;
+		mark_file(origin, pin);
 	}
 	mutex_unlock(&origin->lock);
 	return r;
@@ -222,6 +235,7 @@ void snap_origin_forget_file(struct snap_origin *origin, struct snap_file *file)
 	mutex_lock(&origin->lock);
 	list_del(&file->of_origin);
 	origin->file_changes++;
+	mark_file(origin, &file->pin);
 	mutex_unlock(&origin->lock);
 }
 
@@ -275,6 +289,8 @@ static struct snap_origin *origin_new(struct dm_target *ti, struct origin_target
 	}
 	snap_init(&origin->snap, &origin->dev.cow, &snap_image_ops);
 	origin->dev.md = dm_table_get_md(ti->table);
+	if (snap_cbt_init(&origin->cbt, ti->len, ot->cbt_sectors))
+		DMWARN("%s: no memory to track changed blocks", dm_device_name(origin->dev.md));
 	origin->kcopyd = dm_kcopyd_client_create(NULL);
 	if (IS_ERR(origin->kcopyd)) {
 		origin->kcopyd = NULL;
@@ -291,6 +307,10 @@ static int share_origin(struct dm_target *ti, struct origin_target *ot,
 
 	if (r)
 		return r;
+	if (ot->cbt_sectors && ot->cbt_sectors != 1U << dev_to_origin(dev)->cbt.shift) {
+		ti->error = "cbt_block_size cannot be changed by a reload";
+		return -EINVAL;
+	}
 	dev->users++;
 	ot->origin = dev_to_origin(dev);
 	return 0;
@@ -376,13 +396,31 @@ static void set_up_target(struct dm_target *ti, struct origin_target *ot)
 	ti->per_io_data_size = sizeof(struct cow_waiter);
 }
 
+static int parse_features(struct dm_target *ti, unsigned int argc, char **argv,
+			  struct origin_target *ot)
+{
+	unsigned int bytes;
+
+	if (!argc)
+		return 0;
+	if (argc != 3 || strcmp(argv[0], "2") || strcasecmp(argv[1], "cbt_block_size") ||
+	    kstrtouint(argv[2], 10, &bytes) || !is_power_of_2(bytes) ||
+	    bytes < SNAP_CBT_MIN_SECTORS << SECTOR_SHIFT ||
+	    bytes > SNAP_CBT_MAX_SECTORS << SECTOR_SHIFT) {
+		ti->error = "Optional: 2 cbt_block_size, a power of two from 4096 to 536870912";
+		return -EINVAL;
+	}
+	ot->cbt_sectors = bytes >> SECTOR_SHIFT;
+	return 0;
+}
+
 static int origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
 	struct origin_target *ot;
 	int r;
 
-	if (argc != 1) {
-		ti->error = "The only argument is the device";
+	if (!argc) {
+		ti->error = "Arguments: device, optional features";
 		return -EINVAL;
 	}
 	ot = kzalloc(sizeof(*ot), GFP_KERNEL);
@@ -390,9 +428,12 @@ static int origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		ti->error = "Cannot allocate the target";
 		return -ENOMEM;
 	}
-	r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &ot->dev);
-	if (r)
-		ti->error = "Cannot open the device";
+	r = parse_features(ti, argc - 1, argv + 1, ot);
+	if (!r) {
+		r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &ot->dev);
+		if (r)
+			ti->error = "Cannot open the device";
+	}
 	if (!r)
 		r = cow_dev_check(ti, ot->dev->bdev);
 	if (!r)
@@ -445,6 +486,32 @@ static int origin_preresume(struct dm_target *ti)
 	return 0;
 }
 
+/* ---- messages ----------------------------------------------------------- */
+
+static int mark(struct snap_origin *origin, const char *first, const char *count)
+{
+	u64 size = origin->dev.cow.geo.sectors, sector, nr;
+
+	if (kstrtou64(first, 10, &sector) || kstrtou64(count, 10, &nr) || !nr ||
+	    sector >= size || nr > size - sector)
+		return -EINVAL;
+	if (!origin->cbt.entries)
+		return -EOPNOTSUPP;
+	snap_cbt_mark(&origin->cbt, sector, nr);
+	return 0;
+}
+
+static int origin_message(struct dm_target *ti, unsigned int argc, char **argv,
+			  char *result, unsigned int maxlen)
+{
+	struct snap_origin *origin = ((struct origin_target *)ti->private)->origin;
+
+	if (argc == 3 && !strcasecmp(argv[0], "mark"))
+		return mark(origin, argv[1], argv[2]);
+	DMERR("%s: unknown message", dm_device_name(origin->dev.md));
+	return -EINVAL;
+}
+
 /* ---- status ------------------------------------------------------------- */
 
 struct origin_figures {
@@ -473,12 +540,14 @@ static void emit_info(struct snap_origin *origin, char *result, unsigned int max
 	unsigned int sz = 0;
 
 	cow_dev_call(dev, count_images, &figures, false);
-	DMEMIT("%s %u %u %llu %llu %llu %llu %llu",
+	DMEMIT("%s %u %u %llu %llu %llu %llu %llu %llu %pUb %u",
 	       READ_ONCE(origin->armed) ? "active" : "idle", figures.images,
 	       figures.block_sectors << 9, READ_ONCE(dev->cow.stats.copied_blocks),
 	       READ_ONCE(dev->cow.stats.copies), READ_ONCE(dev->cow.stats.groups),
 	       cow_dev_memory(dev) + figures.memory,
-	       cow_dev_memory_peak(dev) + figures.memory);
+	       cow_dev_memory_peak(dev) + figures.memory,
+	       origin->cbt.entries ? 512ULL << origin->cbt.shift : 0,
+	       origin->cbt.generation, READ_ONCE(origin->cbt.epoch));
 }
 
 static void origin_status(struct dm_target *ti, status_type_t type,
@@ -494,10 +563,13 @@ static void origin_status(struct dm_target *ti, status_type_t type,
 		break;
 	case STATUSTYPE_TABLE:
 		DMEMIT("%s", ot->dev->name);
+		if (ot->cbt_sectors)
+			DMEMIT(" 2 cbt_block_size %u", ot->cbt_sectors << SECTOR_SHIFT);
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);
-		DMEMIT(",device=%s;", ot->dev->name);
+		DMEMIT(",device=%s,cbt_block_size=%llu;", ot->dev->name,
+		       512ULL << ot->origin->cbt.shift);
 		break;
 	}
 }
@@ -520,32 +592,42 @@ struct target_type snap_origin_target_type = {
 	.map = origin_map,
 	.postsuspend = origin_postsuspend,
 	.preresume = origin_preresume,
+	.message = origin_message,
 	.status = origin_status,
 	.iterate_devices = origin_iterate_devices,
 };
 
+static struct target_type * const plain_targets[] = {
+	&snap_origin_target_type, &snap_image_target_type, &snap_map_target_type,
+};
+
+static void unregister_plain(unsigned int nr)
+{
+	while (nr--)
+		dm_unregister_target(plain_targets[nr]);
+}
+
 static int __init dm_blksnap_init(void)
 {
-	int r = dm_register_target(&snap_origin_target_type);
+	unsigned int nr;
+	int r = 0;
 
-	if (r)
-		return r;
-	r = dm_register_target(&snap_image_target_type);
-	if (!r) {
-		r = snap_file_init();
+	for (nr = 0; nr < ARRAY_SIZE(plain_targets); nr++) {
+		r = dm_register_target(plain_targets[nr]);
 		if (r)
-			dm_unregister_target(&snap_image_target_type);
+			break;
 	}
+	if (!r)
+		r = snap_file_init();
 	if (r)
-		dm_unregister_target(&snap_origin_target_type);
+		unregister_plain(nr);
 	return r;
 }
 
 static void __exit dm_blksnap_exit(void)
 {
 	snap_file_exit();
-	dm_unregister_target(&snap_image_target_type);
-	dm_unregister_target(&snap_origin_target_type);
+	unregister_plain(ARRAY_SIZE(plain_targets));
 }
 
 module_init(dm_blksnap_init);

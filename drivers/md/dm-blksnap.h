@@ -8,6 +8,8 @@
  *	file	dm-blksnap-file.c	a file as a device for that
  *	pin	dm-blksnap-pin.c	a file that stays where it is
  *	epoch	dm-blksnap-epoch.c	which block of an image is where (plain C)
+ *	cbt	dm-blksnap-cbt.c	when a block was written to last (plain C)
+ *	map	dm-blksnap-map.c	that, to be read by backup tools
  *
  * Locks, outermost first: the core's registry, the stores' registry; an origin's
  * lock; its event_lock; the list of files, its arrived_lock or a store's lock.
@@ -22,6 +24,7 @@
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 
+#include "dm-blksnap-cbt.h"
 #include "dm-blksnap-epoch.h"
 #include "dm-blksnap-pin.h"
 #include "dm-cow-compat.h"
@@ -39,6 +42,7 @@ struct snap_store {
 struct snap_origin {
 	struct cow_dev dev;
 	struct snap snap;		/* the worker's */
+	struct snap_cbt cbt;		/* lock-free; epochs end under the lock below */
 	struct dm_kcopyd_client *kcopyd;
 	unsigned int targets;		/* of tables; the core's registry guards it... */
 	struct list_head images;	/* ...and this */
@@ -85,6 +89,8 @@ struct snap_image {
 	struct list_head list;		/* in snap_origin::images */
 	struct mapped_device *md;
 	struct snap_origin *origin;
+	u32 number;			/* of the epoch that it ended; 0: not tracked... */
+	u32 restarts;			/* ...and of its generation */
 	struct dm_target *event_target;	/* the origin's event_lock guards it */
 };
 
@@ -132,6 +138,9 @@ extern const struct snap_ops snap_image_ops;
 
 /* Requests that have arrived, copies that are done. The worker's. */
 void snap_image_work(struct snap_origin *origin);
+
+/* dm-blksnap-map.c */
+extern struct target_type snap_map_target_type;
 
 /* dm-blksnap-file.c */
 int snap_file_init(void);

@@ -52,6 +52,11 @@ static inline void *cow_alloc_noretry(size_t size)
 }
 
 /* Anything that the author of a log cannot know. */
+static inline void cow_random_bytes(void *bytes, size_t nr)
+{
+	get_random_bytes(bytes, nr);
+}
+
 static inline u32 cow_random_u32(void)
 {
 	return get_random_u32();

@@ -23,6 +23,7 @@ typedef uint64_t u64;
 
 #define cpu_to_le32(x) htole32(x)
 #define cpu_to_le64(x) htole64(x)
+#define le16_to_cpu(x) le16toh(x)
 #define le32_to_cpu(x) le32toh(x)
 #define le64_to_cpu(x) le64toh(x)
 
@@ -45,13 +46,8 @@ typedef uint64_t u64;
 #define smp_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define cond_resched() do { } while (0)
 
-static inline bool cow_try_cmpxchg_long(unsigned long *p, unsigned long *old,
-					unsigned long new)
-{
-	return __atomic_compare_exchange_n(p, old, new, false,
-					   __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-#define try_cmpxchg(p, old, new) cow_try_cmpxchg_long((p), (old), (new))
+#define try_cmpxchg(p, old, new) \
+	__atomic_compare_exchange_n((p), (old), (new), false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
 
 typedef struct { int counter; } atomic_t;
 typedef struct { int64_t counter; } atomic64_t;
@@ -148,6 +144,14 @@ static inline u32 cow_random_u32(void)
 	return COW_RANDOM;
 }
 #endif
+
+static inline void cow_random_bytes(void *bytes, size_t nr)
+{
+	u8 *p = bytes;
+
+	while (nr--)
+		*p++ = (u8)cow_random_u32();
+}
 
 static inline void *vzalloc(size_t size)
 {

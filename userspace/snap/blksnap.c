@@ -5,7 +5,7 @@
 #include "snap.h"
 
 static const struct command * const commands[] = {
-	&cmd_attach, &cmd_detach, &cmd_take, &cmd_list, &cmd_remove,
+	&cmd_attach, &cmd_detach, &cmd_take, &cmd_list, &cmd_remove, &cmd_changed, &cmd_mark,
 };
 
 static const struct program blksnap = {

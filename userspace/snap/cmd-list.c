@@ -156,13 +156,16 @@ static struct json_object *common_json(const struct snap_dev *dev)
 	return obj;
 }
 
-static struct json_object *image_json(const struct snap_dev *dev)
+static struct json_object *image_json(const struct snap_dev *origin,
+				      const struct snap_dev *dev)
 {
 	struct json_object *obj = common_json(dev);
-	char node[USER_TEXT];
+	char node[USER_TEXT], id[SNAP_ID];
 
 	json_add_string(obj, "snapshot", *dev->set_name ? dev->set_name : NULL);
 	json_add_string(obj, "uuid", *dev->set_uuid ? dev->set_uuid : NULL);
+	snap_id(id, origin, dev);
+	json_add_string(obj, "id", *id ? id : NULL);
 	json_add_string(obj, "store", device_node(dev->store_text, node));
 	json_add_number(obj, "store_used_bytes", dev->store_used << 9);
 	json_add_number(obj, "store_bytes", dev->store_sectors << 9);
@@ -181,7 +184,8 @@ static struct json_object *images_json(const struct snap_list *list,
 	for (i = 0; i < list->nr; i++)
 		if (list->devs[i].kind == SNAP_IMAGE &&
 		    snap_origin_of(list, &list->devs[i]) == origin)
-			json_object_array_add(array, image_json(&list->devs[i]));
+			json_object_array_add(array,
+					      image_json(origin, &list->devs[i]));
 	return array;
 }
 
@@ -192,6 +196,7 @@ static struct json_object *origin_json(const struct snap_list *list,
 	char node[USER_TEXT];
 
 	json_add_string(obj, "device", device_node(dev->lower_text, node));
+	json_add_number(obj, "cbt_block_bytes", dev->cbt_bytes);
 	json_add_number(obj, "copied_blocks", dev->blocks_copied);
 	json_add_number(obj, "copies", dev->copies);
 	json_add_number(obj, "groups", dev->groups);

@@ -73,10 +73,10 @@ static bool parse_table(struct snap_dev *dev, const char *line)
 
 static bool parse_origin(struct snap_dev *dev, const char *line)
 {
-	unsigned long long n[7] = { 0 };
-	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu %llu",
+	unsigned long long n[9] = { 0 };
+	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu %llu %llu %36s %llu",
 			 dev->state, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5],
-			 &n[6]);
+			 &n[6], &n[7], dev->generation, &n[8]);
 
 	dev->snapshots = n[0];
 	dev->block_bytes = n[1];
@@ -85,21 +85,24 @@ static bool parse_origin(struct snap_dev *dev, const char *line)
 	dev->groups = n[4];
 	dev->memory = n[5];
 	dev->memory_peak = n[6];
-	return got == 8;
+	dev->cbt_bytes = n[7];
+	dev->epoch = n[8];
+	return got == 11;
 }
 
 static bool parse_image(struct snap_dev *dev, const char *line)
 {
-	unsigned long long n[5] = { 0 };
-	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu", dev->state,
-			 &n[0], &n[1], &n[2], &n[3], &n[4]);
+	unsigned long long n[6] = { 0 };
+	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu", dev->state,
+			 &n[0], &n[1], &n[2], &n[3], &n[4], &n[5]);
 
 	dev->store_used = n[0];
 	dev->store_sectors = n[1];
 	dev->blocks_kept = n[2];
 	dev->blocks_private = n[3];
 	dev->memory = n[4];
-	return got == 6;
+	dev->cbt_number = n[5];
+	return got == 7;
 }
 
 /* BLKSNAP-<36 characters>-<n>-<name> */

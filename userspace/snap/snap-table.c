@@ -182,6 +182,16 @@ int snap_remove_uuid(const char *uuid)
 	return destroy_and_return(dmt, r);
 }
 
+int snap_remove_later(const char *uuid)
+{
+	struct dm_task *dmt = dm_task_create(DM_DEVICE_REMOVE);
+	int r = -ENOMEM;
+
+	if (dmt && dm_task_set_uuid(dmt, uuid) && dm_task_deferred_remove(dmt))
+		r = bow_dm_run_and_wait(dmt, 0);
+	return destroy_and_return(dmt, r);
+}
+
 void snap_make_uuid(char text[BOW_DM_NAME], const char *prefix)
 {
 	char plain[UUID_TEXT];

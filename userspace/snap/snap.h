@@ -12,18 +12,20 @@
 #include "dm-task.h"
 #include "mnt.h"
 
-extern const struct command cmd_attach, cmd_detach, cmd_list, cmd_remove,
-	cmd_take;
+extern const struct command cmd_attach, cmd_changed, cmd_detach, cmd_list, cmd_mark,
+	cmd_remove, cmd_take;
 
 #define SNAP_ORIGIN_TARGET "blksnap-origin"
 #define SNAP_TARGET "blksnap"
 #define SNAP_FILE_TARGET "blksnap-file"
+#define SNAP_MAP_TARGET "blksnap-map"
 
 /*
  * What we make tells by its uuid what it is:
  *	BLKSNAP-ORIGIN-<uuid>			by attach --create
  *	BLKSNAP-REAL-<uuid>			what was attached, below
  *	BLKSNAP-FILE-<uuid>			a file as a store; OWNFILE: made by take
+ *	BLKSNAP-MAP-<uuid>			what has changed, for a moment
  *	BLKSNAP-<uuid of the set>-<n>-<name>	an image
  * A device that is attached live keeps its own: its table tells.
  */
@@ -34,6 +36,8 @@ extern const struct command cmd_attach, cmd_detach, cmd_list, cmd_remove,
 #define SNAP_FILE_PREFIX "BLKSNAP-FILE-"
 #define SNAP_OWN_FILE_PREFIX "BLKSNAP-OWNFILE-"
 #define SNAP_FILE_NAME "blksnap-store-"
+#define SNAP_MAP_PREFIX "BLKSNAP-MAP-"
+#define SNAP_MAP_NAME "blksnap-map-"
 
 #define SNAP_SET_NAME 64	/* with its NUL: it must fit into a uuid */
 #define SNAP_WORD 16
@@ -63,12 +67,16 @@ struct snap_dev {
 
 	/* Of an origin. */
 	u64 snapshots, blocks_copied, copies, groups;
+	u64 cbt_bytes;			/* 0: not tracked */
+	char generation[UUID_TEXT];
+	u64 epoch;
 
 	/* Of an image. */
 	char store_text[32];
 	dev_t store;
 	u64 store_used, store_sectors;
 	u64 blocks_kept, blocks_private;
+	u64 cbt_number;			/* of its epoch; 0: not tracked, or not any more */
 	char set_uuid[UUID_TEXT];	/* "" if it was not made by this tool */
 	char set_name[SNAP_SET_NAME];
 	unsigned int set_index;
@@ -125,6 +133,8 @@ int snap_create_inactive(const char *name, const char *uuid, const char *table);
 int snap_load(const char *name, const char *table);
 int snap_clear(const char *name);
 int snap_remove_uuid(const char *uuid);
+/* Now, or when nobody has it open any more. */
+int snap_remove_later(const char *uuid);
 
 /* A prefix and a random uuid. */
 void snap_make_uuid(char text[BOW_DM_NAME], const char *prefix);
@@ -176,6 +186,32 @@ void snap_file_undo(const struct snap_store *store);
 
 /* The device of a file that is no store any more, and the file if we made it. */
 int snap_file_remove(const struct snap_dev *dev);
+
+/* ---- snap-changes.c ---------------------------------------------------------- */
+
+/* What a backup is one of, as "generation:number"; generation as the origin's. */
+#define SNAP_ID (UUID_TEXT + 8)
+
+/* The one of an image; "" if changed blocks are not tracked. */
+void snap_id(char id[SNAP_ID], const struct snap_dev *origin, const struct snap_dev *image);
+
+/*
+ * The number in @id, if it is one of the origin's generation and not younger than the
+ * image; else BOW_DONE: everything may have changed.
+ */
+int snap_parse_id(const char *id, const struct snap_dev *origin, const struct snap_dev *image,
+		  u64 *number);
+
+/* The image @name and its origin, of a list that the caller frees. */
+int snap_image_read(struct snap_list *list, const char *name, const struct snap_dev **image,
+		    const struct snap_dev **origin);
+
+/*
+ * Call @fn for each range, in bytes and in order, that has changed between snapshot
+ * number @since and the image. Stops at the first result but 0.
+ */
+int snap_changes_each(const struct snap_dev *origin, const struct snap_dev *image, u64 since,
+		      int (*fn)(u64 start, u64 length, void *data), void *data);
 
 /* ---- snap-fiemap.c ----------------------------------------------------------- */
 
