@@ -14,6 +14,12 @@ extents_of() { # FILE
 	filefrag -e -b1 "$1" | sed -n 's/^ *[0-9]*: *[0-9]*\.\. *[0-9]*: *\([0-9]*\)\.\. *[0-9]*: *\([0-9]*\):.*/\1 \2/p'
 }
 
+overlap() { # EXTENTS EXTENTS
+	awk 'NR == FNR { a[NR] = $1; b[NR] = $1 + $2; n = NR; next }
+		{ for (i = 1; i <= n; i++) if ($1 < b[i] && $1 + $2 > a[i]) found = 1 }
+		END { exit !found }' $1 $2
+}
+
 reads_as_zeroes() { # DEVICE, extents on stdin
 	local first length n=0
 
@@ -125,20 +131,24 @@ shows_manifest o-1
 exits 0 blksnap remove 1
 rm -f $mnt/one
 
-# ...and large enough: it lies in the deleted file's place, and is written to.
+# ...and large enough: it lies in the deleted file's place, and is written to. There
+# is hardly any other space.
 head -c 60M /dev/urandom >$mnt/big/gone
+fallocate -l 85M $mnt/big/filler
 sync -f $mnt
+extents_of $mnt/big/gone >$work/extents.gone
 manifest $mnt >$work/manifest
 exits 0 blksnap take -n 1 --store $mnt/one --size 120M o
 rm $mnt/big/gone
 sync -f $mnt
-exits 0 blksnap take -n 2 --store $mnt/two --size 70M o
+exits 0 blksnap take -n 2 --store $mnt/two --size 60M o
 # The same file twice: one store.
 exits 0 blksnap take -n 3 --store $mnt/two o
 is "$(dmsetup ls --target blksnap-file | wc -l)" 2 "stores"
 extents_of $mnt/two >$work/extents
+overlap $work/extents $work/extents.gone || die "the store is not in the deleted file's place"
 reads_as_zeroes /dev/mapper/o-2 <$work/extents
-dd if=/dev/urandom of=/dev/mapper/o-2 bs=1M count=50 oflag=direct status=none
+dd if=/dev/urandom of=/dev/mapper/o-2 bs=1M count=54 oflag=direct status=none
 churn $mnt
 shows_manifest o-1
 reads_as_zeroes /dev/mapper/o-3 <$work/extents
