@@ -9,20 +9,10 @@
  * fail_page_alloc. The device exists, and has a table or none; that stays. Prints
  * how many allocations failed, and how often the kernel refused the table.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/dm-ioctl.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#define BUFFER 4096
+#include "dm.h"
 
 static const char *device;
-static int control, nth;
+static int nth;
 
 static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt, ...)
 {
@@ -36,36 +26,10 @@ static void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt,
 	exit(2);
 }
 
-static struct dm_ioctl *request(void)
-{
-	static union {
-		struct dm_ioctl dm;
-		char room[BUFFER];
-	} buf;
-
-	memset(&buf, 0, sizeof(buf));
-	buf.dm.version[0] = DM_VERSION_MAJOR;
-	buf.dm.data_size = sizeof(buf);
-	buf.dm.data_start = sizeof(buf.dm);
-	snprintf(buf.dm.name, sizeof(buf.dm.name), "%s", device);
-	return &buf.dm;
-}
-
-static int load(unsigned long long sectors, const char *target, const char *params)
-{
-	struct dm_ioctl *dm = request();
-	struct dm_target_spec *spec = (void *)(dm + 1);
-
-	spec->length = sectors;
-	snprintf(spec->target_type, sizeof(spec->target_type), "%s", target);
-	snprintf((char *)(spec + 1), BUFFER - sizeof(*dm) - sizeof(*spec), "%s", params);
-	dm->target_count = 1;
-	return ioctl(control, DM_TABLE_LOAD, dm);
-}
-
 static void clear(void)
 {
-	if (ioctl(control, DM_TABLE_CLEAR, request()))
+	errno = dm_clear(device);
+	if (errno)
 		die("cannot clear the table of %s", device);
 }
 
@@ -98,16 +62,14 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	device = argv[1];
-	control = open("/dev/mapper/control", O_RDWR);
 	nth = open("/proc/self/fail-nth", O_RDWR);
-	if (control < 0 || nth < 0)
-		die("no device-mapper, or no fail-nth");
+	if (nth < 0)
+		die("no fail-nth");
 	do {
-		int error = 0;
+		int error;
 
 		fail_after(++count);
-		if (load(strtoull(argv[2], NULL, 10), argv[3], argv[4]))
-			error = errno;
+		error = dm_load(device, strtoull(argv[2], NULL, 10), argv[3], argv[4]);
 		failed = has_failed();
 		fail_after(0);
 		if (!error)
