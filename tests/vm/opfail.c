@@ -176,7 +176,7 @@ struct place {
 static const struct place places[] = {
 	{ 1024, 64 }, { 2001, 3 },
 	/* Of bow: what is at the end of free space is ours, and must move. */
-	{ 16352, 8 }, { 16360, 8 },
+	{ 8160, 8 }, { 8168, 8 },
 	/* Hidden. */
 	{ 0, 8 }, { 128, 16 },
 };
@@ -393,7 +393,7 @@ static void without_memory(const struct operation *op)
 
 /* ---- bow --------------------------------------------------------------------- */
 
-#define FREE_START 8192
+#define FREE_START 4096
 
 static char with_resume[128];		/* parameters of the second life */
 
