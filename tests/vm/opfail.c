@@ -174,12 +174,15 @@ struct place {
 };
 
 static const struct place places[] = {
-	{ 1024, 64 }, { 2001, 3 },
-	/* Of bow: what is at the end of free space is ours, and must move. */
-	{ 8160, 8 }, { 8168, 8 },
-	/* Hidden. */
+	{ 2001, 3 }, { 1024, 8 },
+	/* Of bow: hidden; then what is at its end, ours in free space, must move. */
 	{ 0, 8 }, { 128, 16 },
+	{ 8160, 8 }, { 8168, 8 },
+	{ 1040, 64 },
 };
+
+#define NR_PLACES (sizeof(places) / sizeof(*places))
+#define FEW 3				/* each block of an image is a story of its own */
 
 static int write_one(int fd, uint8_t *model, const struct place *place,
 		     uint8_t generation)
@@ -198,12 +201,13 @@ static int write_one(int fd, uint8_t *model, const struct place *place,
 }
 
 /* All of them, whatever becomes of one. */
-static int write_places(const char *device, uint8_t *model, uint8_t generation)
+static int write_places(const char *device, uint8_t *model, unsigned int nr,
+			uint8_t generation)
 {
 	int fd = open_dm(device), error = 0;
 	unsigned int i;
 
-	for (i = 0; i < sizeof(places) / sizeof(*places); i++) {
+	for (i = 0; i < nr; i++) {
 		int e = write_one(fd, model, &places[i], generation);
 
 		error = error ? error : e;
@@ -389,6 +393,7 @@ static void without_memory(const struct operation *op)
 	op->after(error);
 	must(error, "refused");
 	printf("%s: done without any memory\n", op->name);
+	fflush(stdout);
 }
 
 /* ---- bow --------------------------------------------------------------------- */
@@ -416,7 +421,7 @@ static void old_device(void)
 
 static int write_some(void)
 {
-	return write_places("bow", now, 2);
+	return write_places("bow", now, NR_PLACES, 2);
 }
 
 static void suspended(void)
@@ -608,7 +613,7 @@ static void old_origin(void)
 	new_image("image1", older);
 	must(dm_resume("image1"), "first take");
 	must(dm_resume("origin"), "resume");
-	must(write_places("origin", now, 2), "first write");
+	must(write_places("origin", now, FEW - 1, 2), "first write");
 	new_image("image2", old);
 }
 
@@ -665,7 +670,7 @@ static int with_take(void)
 
 static int with_origin_write(void)
 {
-	return write_places("origin", now, 3);
+	return write_places("origin", now, NR_PLACES, 3);
 }
 
 static void after_take(int error)
@@ -679,7 +684,7 @@ static void after_take(int error)
 
 static int with_image_write(void)
 {
-	return write_places("image1", older, 4);
+	return write_places("image1", older, FEW, 4);
 }
 
 /* Its own business: others notice nothing. */

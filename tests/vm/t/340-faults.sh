@@ -22,14 +22,6 @@ raw=/dev/mapper/raw
 
 # --- modules and tables --------------------------------------------------------------
 
-# All allocations of COMMAND fail, and so does it.
-without_memory() {
-	set_all times 1000000 $memory
-	set_all probability 100 $memory
-	not "$@" 2>$W/out
-	quiet
-}
-
 unload() {
 	rmmod dm-bow dm-cow
 	[ ! -d /sys/module/dm_cow ] || die "dm-cow is still there"
