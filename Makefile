@@ -162,7 +162,8 @@ replay-mutations: | deps
 # On our own kernels, see scripts/debug-kernel.  Not those tests that boot dozens of
 # times: that is about the disk, not about the kernel.
 DEBUG ?= uml
-DEBUG_TESTS := 410 000 1 20 22 23 24 25 26 27 28 34
+DEBUG_TESTS := 000 10 11 12 13 14 15 16 17 20 22 23 24 25 26 27 28 31 320 321 34 \
+	400 401 41
 check-debug: | deps
 	$(Q)$(MAKE) tool
 	$(Q)$(MAKE) vm-modules KERNELS=$(DEBUG)
