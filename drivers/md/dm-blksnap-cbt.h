@@ -42,6 +42,11 @@ struct snap_cbt {
 int snap_cbt_init(struct snap_cbt *cbt, u64 sectors, u32 block_sectors);
 void snap_cbt_exit(struct snap_cbt *cbt);
 
+static inline u64 snap_cbt_memory(const struct snap_cbt *cbt)
+{
+	return cbt->entries ? cbt->nr * sizeof(*cbt->entries) : 0;
+}
+
 /* These sectors are about to be written to. Any context. */
 void snap_cbt_mark(struct snap_cbt *cbt, u64 sector, u64 nr);
 

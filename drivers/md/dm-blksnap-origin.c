@@ -540,6 +540,7 @@ static void emit_info(struct snap_origin *origin, char *result, unsigned int max
 	unsigned int sz = 0;
 
 	cow_dev_call(dev, count_images, &figures, false);
+	figures.memory += snap_cbt_memory(&origin->cbt);
 	DMEMIT("%s %u %u %llu %llu %llu %llu %llu %llu %pUb %u",
 	       READ_ONCE(origin->armed) ? "active" : "idle", figures.images,
 	       figures.block_sectors << 9, READ_ONCE(dev->cow.stats.copied_blocks),

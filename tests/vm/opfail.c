@@ -11,9 +11,10 @@
  * is said by the stack trace filters, which the caller has set.
  *
  * Each time the operation succeeds, or says no; no write fails for lack of memory,
- * nor one to an origin because of the store; the device shows what was written, and can be removed; and then what is on it is
- * the checkpoint, or what was committed as a whole; an image shows what it should,
- * or nothing. Without a fault nothing says no.
+ * nor one to an origin because of the store; the device shows what was written, and
+ * can be removed; and then what is on it is the checkpoint, or what was committed as
+ * a whole; an image shows what it should, or nothing. Without a fault nothing says
+ * no.
  *
  * What an operation asks for is asked for by the worker, a thread of the kernel,
  * so it is counted by the kernel: when the interval is not 1. That count is never
