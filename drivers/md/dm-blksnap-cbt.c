@@ -45,26 +45,38 @@ void snap_cbt_exit(struct snap_cbt *cbt)
 	cbt->entries = NULL;
 }
 
-/* Most find that somebody has been there. */
-static void mark_block(u32 *entry, u32 epoch)
+/*
+ * After an entry has been read, so that one that was marked in a later epoch is never
+ * replaced: marks that are not writes to the origin may go on during a take.
+ */
+static u32 epoch_now(const struct snap_cbt *cbt)
 {
-	u32 old = READ_ONCE(*entry);
+	/* Pairs with try_cmpxchg(): who marked the entry knew no later epoch. */
+	smp_rmb();
+	return READ_ONCE(cbt->epoch);
+}
 
-	while (last_of(old) != epoch)
-		if (try_cmpxchg(entry, &old, entry_of(epoch, last_of(old))))
-			break;
+/* Most find that somebody has been there. */
+static void mark_block(const struct snap_cbt *cbt, u32 *entry)
+{
+	u32 old = READ_ONCE(*entry), epoch;
+
+	do {
+		epoch = epoch_now(cbt);
+		if (last_of(old) == epoch)
+			return;
+	} while (!try_cmpxchg(entry, &old, entry_of(epoch, last_of(old))));
 }
 
 void snap_cbt_mark(struct snap_cbt *cbt, u64 sector, u64 nr)
 {
-	u32 epoch = READ_ONCE(cbt->epoch);
 	u64 block, end;
 
 	if (!cbt->entries)
 		return;
 	end = ((sector + nr - 1) >> cbt->shift) + 1;
 	for (block = sector >> cbt->shift; block < end; block++)
-		mark_block(&cbt->entries[block], epoch);
+		mark_block(cbt, &cbt->entries[block]);
 }
 
 /*
@@ -80,7 +92,6 @@ static u32 mark_both(u32 old, u32 epoch, u32 number)
 
 void snap_cbt_mark_image(struct snap_cbt *cbt, u32 number, u64 sector, u64 nr)
 {
-	u32 epoch = READ_ONCE(cbt->epoch);
 	u64 block, end;
 
 	if (!cbt->entries)
@@ -90,16 +101,20 @@ void snap_cbt_mark_image(struct snap_cbt *cbt, u32 number, u64 sector, u64 nr)
 		u32 *entry = &cbt->entries[block];
 		u32 old = READ_ONCE(*entry);
 
-		while (!try_cmpxchg(entry, &old, mark_both(old, epoch, number)))
+		while (!try_cmpxchg(entry, &old, mark_both(old, epoch_now(cbt), number)))
 			;
 	}
 }
 
-static void restart(struct snap_cbt *cbt)
+void snap_cbt_restart(struct snap_cbt *cbt)
 {
+	if (!cbt->entries)
+		return;
+	WRITE_ONCE(cbt->restarts, cbt->restarts + 1);
+	/* Whoever reads what follows finds that it is of another generation. */
+	smp_wmb();
 	memset(cbt->entries, 0, cbt->nr * sizeof(*cbt->entries));
 	cow_random_bytes(cbt->generation, sizeof(cbt->generation));
-	WRITE_ONCE(cbt->restarts, cbt->restarts + 1);
 	WRITE_ONCE(cbt->epoch, 1);
 }
 
@@ -108,7 +123,7 @@ u32 snap_cbt_next(struct snap_cbt *cbt)
 	if (!cbt->entries)
 		return 0;
 	if (cbt->epoch >= SNAP_CBT_LAST_EPOCH)
-		restart(cbt);
+		snap_cbt_restart(cbt);
 	WRITE_ONCE(cbt->epoch, cbt->epoch + 1);
 	return cbt->epoch - 1;
 }

@@ -60,6 +60,12 @@ void snap_cbt_mark_image(struct snap_cbt *cbt, u32 number, u64 sector, u64 nr);
  */
 u32 snap_cbt_next(struct snap_cbt *cbt);
 
+/*
+ * Writes have gone past us: a new generation. None to the origin may be in flight; a
+ * reader must look at restarts after what it has read.
+ */
+void snap_cbt_restart(struct snap_cbt *cbt);
+
 /* The value of a block as of snapshot @number. */
 u32 snap_cbt_value(const struct snap_cbt *cbt, u64 block, u32 number);
 

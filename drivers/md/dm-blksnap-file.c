@@ -40,6 +40,10 @@ static int file_map(struct dm_target *ti, struct bio *bio)
 	const struct snap_file *file = ((struct file_target *)ti->private)->file;
 	u64 left;
 
+	/* Detached: who knows what there is below it by now. */
+	if (file->origin && !READ_ONCE(file->origin->live))
+		return DM_MAPIO_KILL;
+
 	bio_set_dev(bio, file->bdev);
 	if (!bio_sectors(bio))
 		return DM_MAPIO_REMAPPED;	/* one flush, whatever the extents */
@@ -53,14 +57,19 @@ static int file_map(struct dm_target *ti, struct bio *bio)
 
 /* ---- files -------------------------------------------------------------- */
 
-bool snap_file_on(struct gendisk *disk)
+static const struct gendisk *disk_of(const struct snap_file *file)
+{
+	return file_inode(file->pin.file)->i_sb->s_bdev->bd_disk;
+}
+
+bool snap_file_on(const struct gendisk *disk, const struct snap_origin *origin)
 {
 	const struct snap_file *file;
 	bool found = false;
 
 	mutex_lock(&files_mutex);
 	list_for_each_entry(file, &files, list)
-		if (!file->origin && file->bdev->bd_disk == disk)
+		if (disk_of(file) == disk && file->origin != origin)
 			found = true;
 	mutex_unlock(&files_mutex);
 	return found;
@@ -80,9 +89,10 @@ static struct snap_file *share_file(const struct file *opened)
 	return found;
 }
 
-static void add_to_list(struct snap_file *file)
+static void add_to_list(struct snap_file *file, struct mapped_device *md)
 {
 	file->users = 1;
+	file->md = md;
 	mutex_lock(&files_mutex);
 	list_add(&file->list, &files);
 	mutex_unlock(&files_mutex);
@@ -215,13 +225,8 @@ static struct snap_file *open_file(struct dm_target *ti, const struct file_targe
 		kfree(file);
 		return ERR_PTR(r);
 	}
-	add_to_list(file);
-	r = check_again(file);
-	if (!r)
-		return file;
-	ti->error = "The device of the file became an origin";
-	put_file(file);
-	return ERR_PTR(r);
+	add_to_list(file, dm_table_get_md(ti->table));
+	return file;
 }
 
 /* ---- constructor -------------------------------------------------------- */
@@ -305,7 +310,10 @@ static int find_file(struct dm_target *ti, struct file_target *ft)
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	ft->file = file;
-	return 0;
+	if (!check_again(file))
+		return 0;
+	ti->error = "The device of the file became an origin";
+	return -EAGAIN;
 }
 
 /* The table was made by somebody who has looked for the extents himself. */
@@ -313,8 +321,9 @@ static int check_file(struct dm_target *ti, const struct file_target *ft)
 {
 	const struct snap_pin *pin = &ft->file->pin;
 
-	if (ft->file->bdev->bd_dev != ft->dev) {
-		ti->error = "The file is in use already, on another device";
+	/* Two devices would be two stores, in the same place. */
+	if (ft->file->md != dm_table_get_md(ti->table) || ft->file->bdev->bd_dev != ft->dev) {
+		ti->error = "The file is in use already, by another device";
 		return -EBUSY;
 	}
 	if (ft->has_extents && (ft->nr_extents != pin->nr || ft->crc != pin->crc)) {
@@ -409,12 +418,14 @@ static void file_status(struct dm_target *ti, status_type_t type,
 {
 	const struct file_target *ft = ti->private;
 	const struct snap_pin *pin = &ft->file->pin;
+	const struct inode *inode = file_inode(pin->file);
 	unsigned int sz = 0;
 
 	switch (type) {
 	case STATUSTYPE_INFO:
-		DMEMIT("%u %08x %llu %s", pin->nr, pin->crc, pin->sectors,
-		       ft->file->origin ? "origin" : "device");
+		DMEMIT("%u %08x %llu %s %u:%u %lu", pin->nr, pin->crc, pin->sectors,
+		       ft->file->origin ? "origin" : "device",
+		       MAJOR(inode->i_sb->s_dev), MINOR(inode->i_sb->s_dev), inode->i_ino);
 		break;
 	case STATUSTYPE_TABLE:
 		emit_table(ft, result, maxlen);
@@ -438,6 +449,7 @@ static void file_io_hints(struct dm_target *ti, struct queue_limits *limits)
 static struct target_type snap_file_target_type = {
 	.name = "blksnap-file",
 	.version = { 1, 0, 0 },
+	.features = DM_TARGET_SINGLETON,
 	.module = THIS_MODULE,
 	.ctr = file_ctr,
 	.dtr = file_dtr,

@@ -437,7 +437,7 @@ static int arm_once(struct snap_image *image)
 
 	if (READ_ONCE(image->epoch.state) != SNAP_NEW)
 		return 0;
-	if (!origin->frozen || !READ_ONCE(origin->targets)) {
+	if (!origin->frozen || !origin->live) {
 		DMERR("%s: suspend the origin first", dm_device_name(image->md));
 		return -EBUSY;
 	}

@@ -99,6 +99,7 @@ static struct snap_origin *find_origin(struct map_target *mt)
 	return origin;
 }
 
+/* The origin's lock is held: no generation begins meanwhile. */
 static int check_map(struct dm_target *ti, struct map_target *mt, const uuid_t *generation)
 {
 	const struct snap_cbt *cbt = &mt->origin->cbt;
@@ -169,7 +170,12 @@ static int get_map(struct dm_target *ti, struct map_target *mt, char **argv)
 		ti->error = "The device has no blksnap-origin above it";
 		return -ENODEV;
 	}
-	return check_map(ti, mt, &generation);
+	mutex_lock(&mt->origin->lock);
+	r = check_map(ti, mt, &generation);
+	if (!r)
+		make_header(mt);
+	mutex_unlock(&mt->origin->lock);
+	return r;
 }
 
 static int map_ctr(struct dm_target *ti, unsigned int argc, char **argv)
@@ -191,7 +197,6 @@ static int map_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		map_release(ti, mt);
 		return r;
 	}
-	make_header(mt);
 	ti->private = mt;
 	return 0;
 }

@@ -217,7 +217,9 @@ int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file)
 	int r = 0;
 
 	mutex_lock(&origin->lock);
-	if (READ_ONCE(origin->armed))
+	if (!origin->live)
+		r = -ENODEV;
+	else if (READ_ONCE(origin->armed))
 		r = cow_dev_call(&origin->dev, check_room, file, false);
 	for (i = 0; !r && i < pin->nr && READ_ONCE(origin->armed); i++)
 		touch(origin, pin->extents[i].place, extent_sectors(pin, i));
@@ -253,15 +255,19 @@ static int blank_file(struct snap_image *image, const struct snap_pin *pin)
 int snap_origin_blank_files(struct snap_origin *origin, struct snap_image *image)
 {
 	const struct snap_file *file;
+	unsigned int noio;
 	int r = 0;
 
 	mutex_lock(&origin->lock);
+	/* Memory must not wait for the origin, whose suspend may wait for us. */
+	noio = memalloc_noio_save();
 	image->file_changes = origin->file_changes;
 	list_for_each_entry(file, &origin->files, of_origin) {
 		r = blank_file(image, &file->pin);
 		if (r)
 			break;
 	}
+	memalloc_noio_restore(noio);
 	mutex_unlock(&origin->lock);
 	return r;
 }
@@ -333,7 +339,7 @@ static int get_origin(struct dm_target *ti, struct origin_target *ot)
 	if (!r && ot->origin)
 		ot->origin->targets++;
 	/* Only now: whoever pins a file later finds us. */
-	if (!r && ot->origin && snap_file_on(dm_disk(ot->origin->dev.md))) {
+	if (!r && ot->origin && snap_file_on(dm_disk(ot->origin->dev.md), ot->origin)) {
 		ti->error = "A store's file is on this device: remove those snapshots first";
 		r = -EBUSY;
 	}
@@ -359,23 +365,31 @@ static int abandon_all(struct cow_dev *dev, void *arg)
 	return unpause(dev, NULL);
 }
 
-static void put_origin(struct snap_origin *origin)
+/* If this was the table in use, the device is written to without anybody asking us. */
+static void put_live(struct dm_target *ti, struct snap_origin *origin)
 {
-	bool last;
-
-	cow_registry_lock();
-	last = !--origin->targets;
-	cow_registry_unlock();
-	/* From here on the device is written to without anybody asking us. */
-	if (last)
+	mutex_lock(&origin->lock);
+	if (origin->live == ti) {
+		WRITE_ONCE(origin->live, NULL);
 		cow_dev_call(&origin->dev, abandon_all, NULL, false);
+		snap_cbt_restart(&origin->cbt);
+	}
+	mutex_unlock(&origin->lock);
+}
+
+static void put_origin(struct dm_target *ti, struct snap_origin *origin)
+{
+	put_live(ti, origin);
+	cow_registry_lock();
+	origin->targets--;
+	cow_registry_unlock();
 	cow_registry_put(&origin->dev);
 }
 
 static void origin_put(struct dm_target *ti, struct origin_target *ot)
 {
 	if (ot->origin)
-		put_origin(ot->origin);
+		put_origin(ti, ot->origin);
 	if (ot->dev)
 		dm_put_device(ti, ot->dev);
 	kfree(ot);
@@ -481,6 +495,7 @@ static int origin_preresume(struct dm_target *ti)
 
 	mutex_lock(&origin->lock);
 	origin->frozen = false;
+	WRITE_ONCE(origin->live, ti);
 	mutex_unlock(&origin->lock);
 	cow_dev_call(&origin->dev, unpause, NULL, false);
 	return 0;
@@ -497,7 +512,9 @@ static int mark(struct snap_origin *origin, const char *first, const char *count
 		return -EINVAL;
 	if (!origin->cbt.entries)
 		return -EOPNOTSUPP;
+	mutex_lock(&origin->lock);	/* no take meanwhile */
 	snap_cbt_mark(&origin->cbt, sector, nr);
+	mutex_unlock(&origin->lock);
 	return 0;
 }
 

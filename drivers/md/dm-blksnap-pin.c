@@ -110,10 +110,18 @@ static int activate(struct snap_pin *pin, struct swap_info_struct *sis)
 		r = -EINVAL;
 	else
 		r = copy_extents(pin, sis);
-	if (r)
+	if (r) {
 		deactivate(pin->file);
-	else
-		inode->i_flags |= S_SWAPFILE;
+		return r;
+	}
+	inode->i_flags |= S_SWAPFILE;
+	/* What is on its way to these blocks must not come after what we write. */
+	inode_dio_wait(inode);
+	r = filemap_write_and_wait(inode->i_mapping);
+	if (r) {
+		inode->i_flags &= ~S_SWAPFILE;
+		deactivate(pin->file);
+	}
 	return r;
 }
 
@@ -127,9 +135,9 @@ static int read_and_hold(struct snap_pin *pin)
 	if (!sis)
 		return -ENOMEM;
 	sis->bdev = inode->i_sb->s_bdev;
-	sis->max = UINT_MAX;
 	sis->swap_extent_root = RB_ROOT;
 	inode_lock(inode);
+	sis->max = min_t(u64, i_size_read(inode) >> PAGE_SHIFT, UINT_MAX);
 	r = activate(pin, sis);
 	inode_unlock(inode);
 	free_swap_info(sis);

@@ -51,6 +51,7 @@ struct snap_origin {
 	/* Held by suspend hooks and by arming; guards what follows. */
 	struct mutex lock;
 	bool frozen;			/* suspended, or never resumed */
+	struct dm_target *live;		/* of the table in use, NULL if that is not ours */
 	struct list_head files;		/* pinned, on the origin's own filesystem */
 	unsigned int file_changes;	/* additions and removals */
 	struct snap_touch *touch;	/* or NULL; the worker reads it while it waits */
@@ -69,6 +70,7 @@ struct snap_origin {
 struct snap_file {
 	struct list_head list;		/* all files; their mutex guards this... */
 	unsigned int users;		/* ...and this */
+	struct mapped_device *md;	/* whose tables may share it */
 	struct snap_pin pin;
 	struct block_device *bdev;	/* that its extents are places of */
 	struct snap_origin *origin;	/* if its filesystem is on one; then... */
@@ -125,7 +127,7 @@ extern const struct cow_dev_ops snap_origin_dev_ops;
 /*
  * A file pinned on the origin's own filesystem: it will be written to past the
  * origin, so what snapshots have there is kept now. May sleep, long. -ENOSPC if
- * the newest snapshot's store has no room for that.
+ * the newest snapshot's store has no room for that, -ENODEV if the origin is not in use.
  */
 int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file);
 /* Nothing of the files there are is part of a snapshot. 0 or -errno; may sleep. */
@@ -146,8 +148,8 @@ extern struct target_type snap_map_target_type;
 int snap_file_init(void);
 void snap_file_exit(void);
 
-/* Is there a file, pinned, on a filesystem right on @disk? May sleep. */
-bool snap_file_on(struct gendisk *disk);
+/* Is there a file, pinned, on @disk's filesystem that @origin knows nothing of? May sleep. */
+bool snap_file_on(const struct gendisk *disk, const struct snap_origin *origin);
 
 /* dm-blksnap-store.c */
 

@@ -21,6 +21,23 @@ static int check_idle(const struct snap_dev *dev)
 	return snap_check_settled(dev);
 }
 
+/* They are written to below it, where other tables may put something else. */
+static int check_no_files(const struct snap_dev *dev)
+{
+	struct snap_list list;
+	unsigned int i;
+	int status = snap_list_read(&list);
+
+	if (status)
+		return status;
+	for (i = 0; i < list.nr && !status; i++)
+		if (list.devs[i].kind == SNAP_FILE && list.devs[i].lower == dev->lower)
+			status = fail(BOW_REFUSED, "%s is a store on %s; remove the snapshots that use it first",
+				      list.devs[i].path, dev->name);
+	snap_list_free(&list);
+	return status;
+}
+
 static bool was_created(const struct snap_dev *dev)
 {
 	return !strncmp(dev->uuid, SNAP_ORIGIN_PREFIX, strlen(SNAP_ORIGIN_PREFIX));
@@ -112,6 +129,8 @@ static int detach(const struct request *req)
 		status = snap_origin_read(req->name, &dev);
 	if (!status)
 		status = check_idle(&dev);
+	if (!status)
+		status = check_no_files(&dev);
 	if (status)
 		return status;
 	return was_created(&dev) ? remove_created(req, &dev) :

@@ -76,51 +76,51 @@ static int check_chosen(const struct request *req)
 	return status;
 }
 
-static const struct snap_dev *file_of(const struct request *req, dev_t store)
+/* Its own images, or one of an older snapshot, may still look into a store. */
+static bool may_be_needed(const struct request *req, const bool *removed, dev_t lower)
+{
+	unsigned int i;
+
+	for (i = 0; i < req->list.nr; i++)
+		if (req->list.devs[i].kind == SNAP_IMAGE && !removed[i] &&
+		    req->list.devs[i].lower == lower)
+			return true;
+	return false;
+}
+
+static bool is_a_file(const struct request *req, dev_t store)
 {
 	unsigned int i;
 
 	for (i = 0; i < req->list.nr; i++)
 		if (req->list.devs[i].kind == SNAP_FILE &&
 		    req->list.devs[i].number == store)
-			return &req->list.devs[i];
-	return NULL;
+			return true;
+	return false;
 }
 
-/* In a device, copies of the origins' superblocks may lie. */
-static int give_up_store(const struct request *req, dev_t store)
-{
-	const struct snap_dev *file = file_of(req, store);
-
-	if (file)
-		return snap_file_remove(file);
-	snap_store_wipe(store);
-	return BOW_OK;
-}
-
-/* Stores of which all images have gone. */
-static int give_up_stores(const struct request *req, const bool *removed)
+/* Copies of the origins' superblocks may lie there, if all images have gone. */
+static void wipe_stores(const struct request *req, const bool *removed)
 {
 	const struct snap_dev *devs = req->list.devs;
 	unsigned int i, j;
 	bool done, used;
-	int r, status = BOW_OK;
 
 	for (i = 0; i < req->list.nr; i++) {
-		if (!removed[i])
+		if (!removed[i] || is_a_file(req, devs[i].store))
 			continue;
 		done = used = false;
 		for (j = 0; j < req->list.nr; j++) {
 			if (devs[j].kind != SNAP_IMAGE ||
 			    devs[j].store != devs[i].store)
 				continue;
-			done |= !removed[j] || j < i;
+			done |= !removed[j] || j < i ||
+				may_be_needed(req, removed, devs[j].lower);
 			used |= devs[j].store_used > 0;
 		}
-		r = !done && used ? give_up_store(req, devs[i].store) : BOW_OK;
-		status = status ? status : r;
+		if (!done && used)
+			snap_store_wipe(devs[i].store);
 	}
-	return status;
 }
 
 static int remove_chosen(const struct request *req)
@@ -142,7 +142,8 @@ static int remove_chosen(const struct request *req)
 		removed[i] = !r;
 		status = status ? status : r;
 	}
-	r = give_up_stores(req, removed);
+	wipe_stores(req, removed);
+	r = req->flags.dry_run ? BOW_OK : snap_files_sweep();
 	status = status ? status : r;
 	free(removed);
 	return status;

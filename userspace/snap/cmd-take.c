@@ -256,23 +256,19 @@ static int explain(const struct request *req, const struct critical *crit)
 		if (bow_dm_exists(req->images[i].name))
 			error_msg("%s is left over: 'dmsetup remove %s'",
 				  req->images[i].name, req->images[i].name);
+	if (req->store.is_file && !req->store.shared && bow_dm_exists(req->store.name))
+		error_msg("%s goes with the snapshots that need it by now", req->store.path);
 	return fail(BOW_SYSTEM, "no snapshot was taken, of none of the origins");
 }
 
-/* A signal must not leave a file behind that nobody knows of. */
 static int open_store(struct request *req)
 {
-	sigset_t all, old;
-	int status;
+	int status = snap_file_open(&req->store);
 
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &old);
-	status = snap_file_open(&req->store);
 	if (status) {
 		snap_file_undo(&req->store);
 		bow_dm_forget_log();
 	}
-	sigprocmask(SIG_SETMASK, &old, NULL);
 	return status;
 }
 
@@ -350,6 +346,25 @@ static void report(const struct request *req, double ms)
 		printf("/dev/mapper/%s\n", req->images[i].name);
 }
 
+/* A signal must not leave a file behind that nobody knows of. */
+static int open_and_take(struct request *req, double *ms)
+{
+	sigset_t all, old;
+	int status;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	status = open_store(req);
+	if (!status) {
+		status = take_now(req, ms);
+		/* It may have failed before there was anything else to undo. */
+		if (status)
+			remove_images(req);
+	}
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	return status;
+}
+
 static int take(struct request *req, char **names)
 {
 	double ms = 0;
@@ -364,14 +379,10 @@ static int take(struct request *req, char **names)
 		status = check_all(req, names);
 	if (status)
 		return status;
-	if (!req->flags.dry_run)
-		status = open_store(req);
-	if (status)
-		return status;
 	for (i = 0; i < req->nr; i++)
 		look_at_mount(req, &req->images[i].origin);
 	if (!req->flags.dry_run)
-		status = take_now(req, &ms);
+		status = open_and_take(req, &ms);
 	if (!status)
 		report(req, ms);
 	return status;

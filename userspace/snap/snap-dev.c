@@ -50,6 +50,20 @@ static bool parse_file(struct snap_dev *dev, const char *line)
 	return len;
 }
 
+static bool parse_file_status(struct snap_dev *dev, const char *line)
+{
+	unsigned int major, minor;
+	unsigned long long inode;
+	char where[SNAP_WORD];
+
+	if (sscanf(line, "%*u %*x %*u %15s %u:%u %llu", where, &major, &minor, &inode) != 4)
+		return false;
+	dev->on_origin = !strcmp(where, "origin");
+	dev->file_dev = makedev(major, minor);
+	dev->file_inode = (ino_t)inode;
+	return true;
+}
+
 static bool parse_table(struct snap_dev *dev, const char *line)
 {
 	unsigned long long block_bytes = 0;
@@ -182,6 +196,8 @@ static int read_line(int type, const char *name, struct snap_dev *dev,
 
 static bool parse_status(struct snap_dev *dev, const char *line)
 {
+	if (dev->kind == SNAP_FILE)
+		return parse_file_status(dev, line);
 	return dev->kind == SNAP_ORIGIN ? parse_origin(dev, line) :
 					  parse_image(dev, line);
 }
@@ -193,7 +209,7 @@ static int read_dev(const char *name, struct snap_dev *dev)
 	memset(dev, 0, sizeof(*dev));
 	dev->understood = true;
 	r = read_line(DM_DEVICE_TABLE, name, dev, parse_table);
-	if (!r && (dev->kind == SNAP_ORIGIN || dev->kind == SNAP_IMAGE))
+	if (!r && dev->kind != SNAP_OTHER)
 		r = read_line(DM_DEVICE_STATUS, name, dev, parse_status);
 	if (!r && dev->kind == SNAP_IMAGE)
 		parse_uuid(dev);

@@ -40,15 +40,14 @@ static int place_store(struct snap_store *store, dev_t dev, const struct snap_li
 	return BOW_OK;
 }
 
-/* The device of a file that is a store already. */
+/* The device of a file that is a store already, whatever its name is by now. */
 static const struct snap_dev *find_device(const struct snap_list *list, const struct stat *st)
 {
-	struct stat other;
 	unsigned int i;
 
 	for (i = 0; i < list->nr; i++)
-		if (list->devs[i].kind == SNAP_FILE && !stat(list->devs[i].path, &other) &&
-		    other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+		if (list->devs[i].kind == SNAP_FILE && list->devs[i].file_dev == st->st_dev &&
+		    list->devs[i].file_inode == st->st_ino)
 			return &list->devs[i];
 	return NULL;
 }
@@ -163,11 +162,19 @@ static int fill_file(const struct snap_store *store, int fd)
 static int create_file(struct snap_store *store)
 {
 	int fd = open(store->path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	struct stat st;
 	int status;
 
 	if (fd < 0)
 		return fail(BOW_SYSTEM, "%s: cannot create it: %s", store->path, strerror(errno));
+	if (fstat(fd, &st)) {
+		status = fail(BOW_SYSTEM, "%s: %s", store->path, strerror(errno));
+		close(fd);
+		return status;
+	}
 	store->created = true;
+	store->file_dev = st.st_dev;
+	store->file_inode = st.st_ino;
 	status = fill_file(store, fd);
 	close(fd);	/* a pin wants no writers */
 	return status;
@@ -230,31 +237,60 @@ int snap_file_open(struct snap_store *store)
 
 /* ---- giving it up ------------------------------------------------------------------- */
 
+/* Is the file of that name still the one that is meant? */
+static bool is_file(int dir, const char *base, dev_t dev, ino_t inode)
+{
+	struct stat st;
+
+	return !fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) && S_ISREG(st.st_mode) &&
+	       st.st_dev == dev && st.st_ino == inode;
+}
+
 /* The kernel lets go of a file a little after its device. */
-static int unlink_file(const char *path)
+static int unlink_in(int dir, const char *base, dev_t dev, ino_t inode)
 {
 	unsigned int i;
 
 	for (i = 0; i < UNLINK_TRIES; i++) {
-		if (!unlink(path) || errno == ENOENT)
+		if (!is_file(dir, base, dev, inode))
+			return -ESTALE;
+		if (!unlinkat(dir, base, 0))
 			return 0;
 		if (errno != EPERM && errno != EBUSY && errno != ETXTBSY)
-			break;
+			return -errno;
 		usleep(10000);
 	}
-	return -errno;
+	return -EBUSY;
+}
+
+static int unlink_file(const char *path, dev_t dev, ino_t inode)
+{
+	char *parent = strdup(path), *name = strdup(path);
+	int dir = -1, r = -ENOMEM;
+
+	if (parent && name) {
+		dir = open(dirname(parent), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		r = dir < 0 ? -errno : unlink_in(dir, basename(name), dev, inode);
+	}
+	if (dir >= 0)
+		close(dir);
+	free(parent);
+	free(name);
+	return r;
 }
 
 void snap_file_undo(const struct snap_store *store)
 {
 	if (!store->is_file || store->shared)
 		return;
-	snap_remove_uuid(store->uuid);
+	/* If an older snapshot needs it by now, it goes with that. */
+	if (*store->name && bow_dm_exists(store->name) && snap_remove_uuid(store->uuid))
+		return;
 	if (store->created)
-		unlink_file(store->path);
+		unlink_file(store->path, store->file_dev, store->file_inode);
 }
 
-int snap_file_remove(const struct snap_dev *dev)
+static int remove_file(const struct snap_dev *dev)
 {
 	int r = snap_remove_uuid(dev->uuid);
 
@@ -262,8 +298,41 @@ int snap_file_remove(const struct snap_dev *dev)
 		return fail(BOW_SYSTEM, "cannot remove %s: %s", dev->name, strerror(-r));
 	if (strncmp(dev->uuid, SNAP_OWN_FILE_PREFIX, strlen(SNAP_OWN_FILE_PREFIX)))
 		return BOW_OK;	/* it was there before us */
-	r = unlink_file(dev->path);
+	r = unlink_file(dev->path, dev->file_dev, dev->file_inode);
+	if (r == -ESTALE)
+		return fail(BOW_SYSTEM, "%s is not the store's file any more; that has another name by now, and is left over",
+			    dev->path);
 	if (r)
 		return fail(BOW_SYSTEM, "%s is left over: cannot remove it: %s", dev->path, strerror(-r));
 	return BOW_OK;
+}
+
+static bool is_needed(const struct snap_list *list, const struct snap_dev *file)
+{
+	unsigned int i;
+
+	for (i = 0; i < list->nr; i++)
+		if (list->devs[i].kind == SNAP_IMAGE && list->devs[i].store == file->number)
+			return true;
+	/* Snapshots that are gone may have left it something that older ones need. */
+	return file->open_count;
+}
+
+int snap_files_sweep(void)
+{
+	struct snap_list list;
+	unsigned int i;
+	int r, status = snap_list_read(&list);
+
+	if (status)
+		return status;
+	for (i = 0; i < list.nr; i++) {
+		if (list.devs[i].kind != SNAP_FILE || is_needed(&list, &list.devs[i]) ||
+		    strncmp(list.devs[i].uuid, SNAP_UUID_PREFIX, strlen(SNAP_UUID_PREFIX)))
+			continue;
+		r = remove_file(&list.devs[i]);
+		status = status ? status : r;
+	}
+	snap_list_free(&list);
+	return status;
 }

@@ -122,6 +122,26 @@ static int open_store(struct snap_store *store, bool force)
 	return status;
 }
 
+/* The device of a file that is a store already. */
+static bool is_file_device(struct snap_store *store, dev_t number, const struct snap_list *list)
+{
+	const struct snap_dev *dev = NULL, *origin;
+	unsigned int i;
+
+	for (i = 0; i < list->nr; i++)
+		if (list->devs[i].kind == SNAP_FILE && list->devs[i].number == number)
+			dev = &list->devs[i];
+	if (!dev)
+		return false;
+	origin = dev->on_origin ? snap_origin_of(list, dev) : NULL;
+	store->is_file = store->shared = true;
+	store->number = number;
+	store->bytes = dev->sectors << 9;
+	store->below = dev->lower;
+	store->origin = origin ? origin->number : 0;
+	return true;
+}
+
 int snap_store_check(struct snap_store *store, const char *path,
 		     const struct snap_list *list, bool force)
 {
@@ -133,6 +153,8 @@ int snap_store_check(struct snap_store *store, const char *path,
 			    errno == ENOENT ? "; --size says how large to make a file" : "");
 	if (!st.st_mode || S_ISREG(st.st_mode))
 		return snap_file_check(store, list, force);
+	if (is_file_device(store, st.st_rdev, list))
+		return BOW_OK;
 	if (!S_ISBLK(st.st_mode))
 		return fail(BOW_USAGE, "%s is neither a block device nor a file", path);
 	if (store->wanted_bytes)

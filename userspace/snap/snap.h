@@ -83,6 +83,9 @@ struct snap_dev {
 
 	/* Of a file. */
 	char path[PATH_MAX];
+	bool on_origin;
+	dev_t file_dev;
+	ino_t file_inode;
 };
 
 /* All origins, images and files, in the order of their names. */
@@ -159,6 +162,8 @@ struct snap_store {
 	/* Of a file: it lies on @below, or on the origin @origin above that. */
 	bool is_file, create, created;
 	dev_t below, origin;
+	dev_t file_dev;		/* of one that was created... */
+	ino_t file_inode;	/* ...and this */
 	char name[BOW_DM_NAME], uuid[BOW_DM_NAME];
 };
 
@@ -184,8 +189,8 @@ int snap_file_open(struct snap_store *store);
 /* What that has made; silent. */
 void snap_file_undo(const struct snap_store *store);
 
-/* The device of a file that is no store any more, and the file if we made it. */
-int snap_file_remove(const struct snap_dev *dev);
+/* Devices of files that nobody uses any more, and the files that we made. */
+int snap_files_sweep(void);
 
 /* ---- snap-changes.c ---------------------------------------------------------- */
 

@@ -35,6 +35,10 @@ no_files() {
 		die "stores are left: $(dmsetup ls --target blksnap-file)"
 }
 
+lost() { # IMAGE
+	[ "$(dmsetup status $1 | cut -d' ' -f4)" = failed ]
+}
+
 # Everything that would move, free, share or change its blocks.
 nobody_touches() { # FILE TYPE
 	local f=$1 map
@@ -154,11 +158,34 @@ shows_manifest o-1
 reads_as_zeroes /dev/mapper/o-3 <$work/extents
 exits 0 blksnap remove 2
 [ -e $mnt/two ] || die "the file went though a snapshot needs it"
-exits 0 blksnap remove 1
+# The older one looks into what was kept for the younger ones.
 exits 0 blksnap remove 3
+[ -e $mnt/two ] || die "the file went though an older snapshot needs it"
+churn $mnt 3
+shows_manifest o-1
+exits 0 blksnap remove 1
 [ ! -e $mnt/one ] || die "$mnt/one is left over"
 [ ! -e $mnt/two ] || die "$mnt/two is left over"
 no_files
+
+step "a file by another name, a name with another file"
+mkdir $mnt/dir
+exits 0 blksnap take -n 1 --store $mnt/dir/store --size 16M o
+mv $mnt/dir $mnt/moved
+exits 0 blksnap take -n 2 --store $mnt/moved/store o
+is "$(dmsetup ls --target blksnap-file | wc -l)" 1 "stores"
+table=$(dmsetup table "$(dmsetup ls --target blksnap-file | cut -f1)")
+not dmsetup create twice --table "$table" 2>/dev/null
+dmsetup remove twice 2>/dev/null || :
+exits 0 blksnap take -n 3 --store "/dev/mapper/$(dmsetup ls --target blksnap-file | cut -f1)" o
+mkdir $mnt/dir
+echo precious >$mnt/dir/store
+exits 16 blksnap detach o
+exits 8 blksnap remove 1 2 3
+says 'another name'
+is "$(cat $mnt/dir/store)" precious "somebody else's file"
+no_files
+rm -r $mnt/dir $mnt/moved
 
 step "what cannot be a store"
 refused() { # WHY FILE [OPTION...]
@@ -218,6 +245,22 @@ exits 0 blksnap remove s
 exits 0 blksnap attach lv
 exits 0 blksnap take -n s --store $work/other/store --size 32M o lv
 exits 0 blksnap remove s
+
+step "an origin that ceases to be one"
+exits 0 blksnap take -n s --store $work/other/store --size 32M o
+exits 16 blksnap detach lv
+says 'is a store on lv'
+lower=$(lower_of lv)
+blksnap list --json | jq -r '.. | objects | select(.name == "o-s") | .id' >$work/id
+dmsetup reload lv --table "0 163840 linear $lower 0"
+dmsetup suspend lv
+dmsetup resume lv
+# What is written there now is not the store's business any more.
+churn $mnt 4
+until_true lost o-s
+dmsetup remove --retry o-s
+dmsetup ls --target blksnap-file | cut -f1 | xargs -n 1 dmsetup remove --retry
+until_true rm $work/other/store 2>/dev/null
 umount $work/other
 umount $mnt
 check_fs ext4 /dev/mapper/o

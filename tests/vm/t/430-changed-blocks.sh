@@ -38,10 +38,11 @@ last=$(id_of o-0)
 [[ $last =~ ^[0-9a-f-]{36}:[0-9]+$ ]] || die "id: $last"
 bytes=0
 for n in {1..20}; do
-	bowio write -q -n 6 -s 512:16384 -a 512 -S $n -g $((n * 100)) /dev/mapper/o $work/old
+	bowio write -q -n 6 -s 512:16384 -a 512 -S $n -g $((n * 100)) /dev/mapper/o \
+		$work/old >/dev/null
 	exits 0 blksnap take -n $n --store $store o
 	bowio write -q -n 6 -s 512:16384 -a 512 -S 9$n -g $((n * 100 + 50)) \
-		/dev/mapper/o $work/old &
+		/dev/mapper/o $work/old >/dev/null &
 	# Every third one is written to before it is copied, or after.
 	[ $((n % 3)) != 0 ] ||
 		dd if=/dev/urandom of=/dev/mapper/o-$n bs=4k count=3 seek=$((n * 37)) \
@@ -96,6 +97,29 @@ exits 0 blksnap take -n d --store $store o
 exits 1 blksnap changed --since $last o-d
 says 'start over'
 exits 0 blksnap remove d
+# Somebody keeps what was known: it is worthless all the same.
+exits 0 blksnap take -n e --store $store o
+last=$(id_of o-e)
+dmsetup create map --table "0 8 blksnap-map $(lower_of o) ${last%:*} ${last#*:}"
+dmsetup reload o --table "0 32776 linear /dev/mapper/under 0"
+dmsetup suspend o
+dmsetup resume o
+is "$(dmsetup status o-e | cut -d' ' -f4)" detached "an image without its origin"
+dd if=/dev/urandom of=/dev/mapper/o bs=4k seek=1 count=1 oflag=direct conv=notrunc status=none
+not dd if=/dev/mapper/map of=/dev/null iflag=direct bs=4k count=1 status=none 2>/dev/null
+# A table that is not in use yet does not make it an origin.
+dmsetup reload o --table "0 32776 blksnap-origin /dev/mapper/under"
+dmsetup create early --notable
+dmsetup reload early --table "0 32776 blksnap $(lsblk -dnro MAJ:MIN /dev/mapper/under) $store transient 4096"
+not dmsetup resume early 2>/dev/null
+dmsetup remove early
+dmsetup suspend o
+dmsetup resume o
+dmsetup remove o-e
+exits 0 blksnap take -n f --store $store o
+exits 1 blksnap changed --since $last o-f
+exits 0 blksnap remove f
+dmsetup remove map
 exits 0 blksnap detach o
 
 step "blocks of another size; 16 TiB"
