@@ -84,39 +84,6 @@ static void build_map(struct cow *cow, const struct cow_picture *pic)
 	protect_void_sources(cow, pic);
 }
 
-/* The log changes hands; the picture keeps an empty one. */
-static void take_log(struct cow *cow, struct cow_picture *pic)
-{
-	struct cow_log log = cow->log;
-
-	cow->log = pic->log;
-	pic->log = log;
-}
-
-static void queue_voids(struct cow *cow, const struct cow_picture *pic)
-{
-	u32 i;
-
-	for (i = 0; i < pic->nr_voids; i++)
-		cow->voids[i] = cow_void_of(&pic->voids[i]);
-	cow->nr_voids = pic->nr_voids;
-	cow->stats.voids = pic->nr_voids;
-}
-
-static u32 tail_room(const struct cow *cow)
-{
-	return COW_PAGE_RECORDS - cow->log.head.record_count;
-}
-
-static void add_voids(struct cow *cow)
-{
-	u32 i;
-
-	for (i = 0; i < cow->nr_voids; i++)
-		cow_log_add(&cow->log, &cow->voids[i]);
-	cow->nr_voids = 0;
-}
-
 static void add_kept_reserve(struct cow *cow, const struct cow_picture *pic,
 			     u64 keep)
 {
@@ -154,12 +121,12 @@ static void use_reserve(struct cow *cow, const struct cow_picture *pic, u64 keep
 static int first_act(struct cow *cow, const struct cow_picture *pic, u64 keep,
 		     bool *usable)
 {
-	if (tail_room(cow) <= cow->nr_voids && cow->log.head.seal)
+	if (cow_tail_room(cow) <= cow->nr_voids && cow->log.head.seal)
 		cow_log_turn(&cow->log);
 	/* Records of a page that was turned are never judged again: voids first. */
-	if (tail_room(cow) >= cow->nr_voids)
-		add_voids(cow);
-	*usable = !cow->nr_voids && tail_room(cow);
+	if (cow_tail_room(cow) >= cow->nr_voids)
+		cow_add_voids(cow);
+	*usable = !cow->nr_voids && cow_tail_room(cow);
 	if (*usable)
 		add_kept_reserve(cow, pic, keep);
 	return cow_log_write_group(&cow->log, cow->io);
@@ -219,9 +186,8 @@ int bow_resume(struct cow *cow, struct cow_picture *pic)
 	if (r)
 		return r;
 	reset_run(cow, pic);
-	take_log(cow, pic);
+	cow_adopt_log(cow, pic);
 	build_map(cow, pic);
-	queue_voids(cow, pic);
 	r = first_act(cow, pic, keep, &usable);
 	if (r || !usable)
 		return r;

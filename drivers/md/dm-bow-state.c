@@ -42,6 +42,8 @@ static void bow_event(struct cow_dev *dev, enum cow_event event)
 		DMERR("%s: the log cannot be written; the checkpoint stays as it is",
 		      bow_name(bow));
 		break;
+	case COW_EVENT_STALE:	/* of a store only */
+		break;
 	}
 	raise_event(bow);
 }

@@ -41,14 +41,26 @@ static u32 fill_bio(struct bio *bio, const u8 *buf, u32 sectors)
 	return bio_sectors(bio);
 }
 
+/* With a store there are two devices to one way of counting, see struct cow_io. */
+static struct block_device *side_of(const struct cow_dev *dev, u64 *sector)
+{
+	if (!dev->io.store_sectors)
+		return dev->bdev;
+	if (*sector < COW_ORIGIN_BASE)
+		return dev->dest_bdev;
+	*sector -= COW_ORIGIN_BASE;
+	return dev->bdev;
+}
+
 static int sync_rw(struct cow_io *io, blk_opf_t opf, u64 sector, u8 *buf,
 		   u32 sectors)
 {
 	struct cow_dev *dev = container_of(io, struct cow_dev, io);
+	struct block_device *bdev = side_of(dev, &sector);
 
 	while (sectors) {
 		unsigned int pages = bio_max_segs(DIV_ROUND_UP(sectors << 9, PAGE_SIZE) + 1);
-		struct bio *bio = bio_alloc_bioset(dev->bdev, pages, opf, GFP_NOIO,
+		struct bio *bio = bio_alloc_bioset(bdev, pages, opf, GFP_NOIO,
 						   &dev->sync_bios);
 		u32 part;
 		int r;
@@ -86,8 +98,11 @@ static int bio_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors
 static int bio_flush(struct cow_io *io)
 {
 	struct cow_dev *dev = container_of(io, struct cow_dev, io);
+	int r = 0;
 
-	return blkdev_issue_flush(dev->bdev);
+	if (io->store_sectors)
+		r = blkdev_issue_flush(dev->dest_bdev);
+	return r ? r : blkdev_issue_flush(dev->bdev);
 }
 
 static const struct cow_io_ops bio_io_ops = {
@@ -127,7 +142,7 @@ void cow_bio_page_write(struct cow *cow, unsigned int index,
 	struct bio *bio = index ? &dev->seal_bio : &dev->tail_bio;
 	u32 part;
 
-	bio_init(bio, dev->bdev, &dev->page_vec[index], 1,
+	bio_init(bio, dev->dest_bdev, &dev->page_vec[index], 1,
 		 REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE);
 	bio->bi_iter.bi_sector = write->sector;
 	bio->bi_private = dev;
@@ -155,7 +170,7 @@ void cow_bio_flush(struct cow *cow)
 {
 	struct cow_dev *dev = cow_to_dev(cow);
 
-	bio_init(&dev->flush_bio, dev->bdev, NULL, 0, REQ_OP_WRITE | REQ_PREFLUSH);
+	bio_init(&dev->flush_bio, dev->dest_bdev, NULL, 0, REQ_OP_WRITE | REQ_PREFLUSH);
 	dev->flush_bio.bi_private = dev;
 	dev->flush_bio.bi_end_io = flush_end_io;
 	submit_bio_noacct(&dev->flush_bio);

@@ -20,6 +20,10 @@ static void fail_waiters(struct cow *cow, struct list_head *waiters, int error)
 
 void cow_fail_log(struct cow *cow)
 {
+	if (cow->apart) {
+		cow_lose(cow, -EIO);
+		return;
+	}
 	cow->failed = true;
 	cow->env->event(cow, COW_EVENT_FAILED);
 	/* There will never be space for them: each gets its error now. */
@@ -71,7 +75,7 @@ static struct cow_record op_record(const struct cow *cow, const struct cow_op *o
 {
 	return (struct cow_record) {
 		.kind = COW_RECORD_BACKUP,
-		.source = cow_block_to_sector(&cow->geo, op->source),
+		.source = cow_source_sector(cow, op->source),
 		.dest = cow_block_to_sector(&cow->geo, op->dest),
 		.sectors = op->sectors,
 		.crc = op->crc,
@@ -149,7 +153,8 @@ static void write_pages(struct cow *cow, struct cow_group *group)
 	unsigned int i, nr = cow_log_stage(&cow->log, writes);
 
 	if (nr > 1) {
-		seal_busy(cow, group);
+		if (!cow->apart)
+			seal_busy(cow, group);
 		cow->stats.log_blocks++;
 	}
 	group->writing += nr;
@@ -253,7 +258,7 @@ static void op_done(struct cow *cow, struct cow_group *group, struct cow_op *op)
 		return;	/* the record may or may not be there: leave all as it is */
 	if (cow->apart && (op->read_error || op->write_error)) {
 		/* What was to be kept is lost; those who wait need not know. */
-		cow->env->abandon(cow, -EIO);
+		cow_lose(cow, -EIO);
 	} else if (op->read_error) {
 		cow_map_set(&cow->map, op->dest, op->nr, COW_FREE);
 		fail_op_waiters(cow, group, op);
@@ -339,7 +344,8 @@ static void finish_group(struct cow *cow)
 		op_done(cow, group, op);
 		free_op(cow, op);
 	}
-	if (group->error)
+	/* With a store they pass, once nothing says any more that they must not. */
+	if (group->error && !cow->apart)
 		fail_waiters(cow, &group->waiters, -EIO);
 	requeue_waiters(cow, group);
 	group_reset(group);
@@ -374,7 +380,7 @@ static void drain_group(struct cow *cow)
 		return;
 	list_for_each_entry(op, &group->ops, node)
 		if (!op->read_error && !op->write_error && cow->env->keep(cow, op))
-			cow->env->abandon(cow, -ENOMEM);
+			cow_lose(cow, -ENOMEM);
 	cow->readers_now ^= 1;
 }
 

@@ -12,27 +12,33 @@ struct cow_bdev {
 	struct block_device *bdev;
 #ifdef HAVE_BDEV_FILE
 	struct file *file;
+#else
+	fmode_t mode;
 #endif
 };
 
-/* Read and write, nobody excluded. 0 or -errno; may sleep. */
-static inline int cow_bdev_open(struct cow_bdev *opened, dev_t dev)
+/*
+ * Read and write; nobody but @holder may claim it, or, if that is NULL, nobody is
+ * excluded. 0 or -errno; may sleep.
+ */
+static inline int cow_bdev_open(struct cow_bdev *opened, dev_t dev, void *holder)
 {
 #ifdef HAVE_BDEV_FILE
 	struct file *file = bdev_file_open_by_dev(dev, BLK_OPEN_READ | BLK_OPEN_WRITE,
-						  NULL, NULL);
+						  holder, NULL);
 
 	if (IS_ERR(file))
 		return PTR_ERR(file);
 	opened->file = file;
 	opened->bdev = file_bdev(file);
 #else
-	struct block_device *bdev = blkdev_get_by_dev(dev, FMODE_READ | FMODE_WRITE,
-						      NULL);
+	fmode_t mode = FMODE_READ | FMODE_WRITE | (holder ? FMODE_EXCL : 0);
+	struct block_device *bdev = blkdev_get_by_dev(dev, mode, holder);
 
 	if (IS_ERR(bdev))
 		return PTR_ERR(bdev);
 	opened->bdev = bdev;
+	opened->mode = mode;
 #endif
 	return 0;
 }
@@ -42,7 +48,7 @@ static inline void cow_bdev_close(struct cow_bdev *opened)
 #ifdef HAVE_BDEV_FILE
 	fput(opened->file);
 #else
-	blkdev_put(opened->bdev, FMODE_READ | FMODE_WRITE);
+	blkdev_put(opened->bdev, opened->mode);
 #endif
 }
 

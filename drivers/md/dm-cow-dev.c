@@ -147,7 +147,10 @@ static void dev_give_up(struct cow *cow)
 
 static void dev_event(struct cow *cow, enum cow_event event)
 {
-	cow_to_dev(cow)->ops->event(cow_to_dev(cow), event);
+	const struct cow_dev_ops *ops = cow_to_dev(cow)->ops;
+
+	if (ops->event)
+		ops->event(cow_to_dev(cow), event);
 }
 
 static u64 dev_take(struct cow *cow, u64 want, u64 *dest)
@@ -287,7 +290,7 @@ struct cow_dev *cow_registry_find_disk(const struct gendisk *disk)
 
 	lockdep_assert_held(&registry_mutex);
 	list_for_each_entry(dev, &registry, list)
-		if (dm_disk(dev->md) == disk)
+		if (dev->md && dm_disk(dev->md) == disk)
 			return dev;
 	return NULL;
 }
@@ -335,7 +338,7 @@ int cow_dev_may_share(struct dm_target *ti, const struct cow_dev *dev,
 		      const struct cow_dev_ops *ops)
 {
 	lockdep_assert_held(&registry_mutex);
-	if (dev->ops != ops || dev->md != dm_table_get_md(ti->table)) {
+	if (dev->ops != ops || (dev->md && dev->md != dm_table_get_md(ti->table))) {
 		ti->error = "Device is in use by another target of this kind";
 		return -EBUSY;
 	}

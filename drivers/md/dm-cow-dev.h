@@ -24,7 +24,7 @@ struct cow_dev_ops {
 	void (*hide_hold)(struct cow_dev *dev, u32 index);
 	void (*hide_release)(struct cow_dev *dev, u32 index);
 	void (*give_up)(struct cow_dev *dev);
-	void (*event)(struct cow_dev *dev, enum cow_event event);
+	void (*event)(struct cow_dev *dev, enum cow_event event);	/* or NULL */
 	/* With a store apart only, see struct cow_env_ops. */
 	u64 (*take)(struct cow_dev *dev, u64 want, u64 *dest);
 	int (*keep)(struct cow_dev *dev, const struct cow_op *op);
@@ -49,7 +49,7 @@ struct cow_copier {
 struct cow_dev {
 	struct list_head list;		/* registry; its mutex guards this... */
 	unsigned int users;		/* ...and this */
-	struct mapped_device *md;	/* whose tables may share it */
+	struct mapped_device *md;	/* whose tables may share it; NULL: anybody's */
 	struct block_device *bdev;
 	struct block_device *dest_bdev;	/* where copies go; the worker's */
 	const struct cow_dev_ops *ops;

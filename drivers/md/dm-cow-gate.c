@@ -179,7 +179,7 @@ static void no_space(struct cow *cow, struct cow_waiter *waiter)
 
 	if (cow->apart) {
 		list_add(&waiter->node, &cow->deferred);
-		cow->env->abandon(cow, -ENOSPC);
+		cow_lose(cow, -ENOSPC);
 		return;
 	}
 	if (!cow->full)

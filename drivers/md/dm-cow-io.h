@@ -3,6 +3,10 @@
  * Plain synchronous I/O on the device below, for all that is not the hot path:
  * entering, moving, committing, resuming, restoring. The kernel, the tool and
  * the tests each bring their own.
+ *
+ * With a store there are two devices below: the store's sectors are counted from 0,
+ * the origin's from COW_ORIGIN_BASE. Nothing is read or written across the two, and
+ * a flush is of both.
  */
 #ifndef DM_COW_IO_H
 #define DM_COW_IO_H
@@ -21,8 +25,9 @@ struct cow_io_ops {
 
 struct cow_io {
 	const struct cow_io_ops *ops;
-	u64 sectors;		/* size of the device */
-	u32 atomic_sectors;	/* logical block: never torn; 1 to 8 */
+	u64 sectors;		/* size of the device; COW_ORIGIN_BASE more with a store... */
+	u64 store_sectors;	/* ...which is of this size; 0: there is none */
+	u32 atomic_sectors;	/* logical block: never torn; 1 to 8. The store's */
 };
 
 static inline int cow_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)

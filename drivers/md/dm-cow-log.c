@@ -28,6 +28,7 @@ static const char * const error_text[COW_LOG_NR_ERRORS] = {
 	[COW_LOG_NO_MEMORY] = "out of memory",
 	[COW_LOG_BAD_RESERVE] = "reserve was not free at the checkpoint",
 	[COW_LOG_READ_ONLY] = "has a feature unknown here that forbids writing",
+	[COW_LOG_WRONG_KIND] = "a checkpoint's log is no snapshot's store, nor the other way round",
 };
 
 const char *cow_log_strerror(enum cow_log_error error)
@@ -105,12 +106,13 @@ void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head)
 	disk->version = cpu_to_le32(COW_LOG_VERSION);
 	disk->features_compat = cpu_to_le32(head->features_compat);
 	disk->features_ro_compat = cpu_to_le32(COW_FEATURES_RO_COMPAT);
-	disk->features_incompat = cpu_to_le32(COW_FEATURES_INCOMPAT);
+	disk->features_incompat = cpu_to_le32(cow_head_apart(head) ? COW_FEATURE_APART : 0);
 	disk->state = cpu_to_le32(head->state);
 	memcpy(disk->uuid, head->uuid, sizeof(disk->uuid));
 	disk->generation = cpu_to_le64(head->generation);
 	disk->sequence = cpu_to_le64(head->sequence);
 	disk->device_sectors = cpu_to_le64(head->device_sectors);
+	disk->store_sectors = cpu_to_le64(head->store_sectors);
 	disk->block_sectors = cpu_to_le32(head->block_sectors);
 	disk->record_count = cpu_to_le32(head->record_count);
 	disk->records_crc = cpu_to_le32(records_crc(page, head->record_count));
@@ -130,9 +132,10 @@ void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head)
 /* Can a COW block of ours be at @sector? Never block 0, never a short one. */
 static bool valid_place(const struct cow_head *head, u64 sector)
 {
+	u64 end = cow_head_places(head);
+
 	return sector && !(sector & (head->block_sectors - 1)) &&
-	       sector < head->device_sectors &&
-	       head->device_sectors - sector >= head->block_sectors;
+	       sector < end && end - sector >= head->block_sectors;
 }
 
 /* Is a live copy where something else of the hidden blocks is? */
@@ -173,14 +176,23 @@ static bool valid_hidden(const struct cow_head *head)
 /* One write a nanosecond gets there in a century; the next must still be higher. */
 #define MAX_GENERATION (~0ULL >> 2)
 
-static enum cow_log_error check_head(const struct cow_head *head, u64 sectors)
+/* Of a log apart: block 0 is nobody else's, so nothing is hidden, or shared. */
+static bool valid_apart(const struct cow_head *head)
+{
+	return head->device_sectors > COW_ORIGIN_BASE &&
+	       head->store_sectors <= COW_ORIGIN_BASE && !head->hidden_count;
+}
+
+static enum cow_log_error check_head(const struct cow_head *head,
+				     const struct cow_io *io)
 {
 	if (head->block_sectors < COW_MIN_BLOCK_SECTORS ||
 	    head->block_sectors > COW_MAX_BLOCK_SECTORS ||
 	    !is_power_of_2(head->block_sectors) ||
-	    head->device_sectors > COW_RECORD_SECTOR_MASK)
+	    head->device_sectors > COW_RECORD_SECTOR_MASK ||
+	    (cow_head_apart(head) && !valid_apart(head)))
 		return COW_LOG_BAD_GEOMETRY;
-	if (head->device_sectors != sectors)
+	if (head->device_sectors != io->sectors || head->store_sectors > io->store_sectors)
 		return COW_LOG_WRONG_SIZE;
 	if (head->state < COW_LOG_CHECKPOINT || head->state > COW_LOG_RESTORING)
 		return COW_LOG_BAD_STATE;
@@ -205,6 +217,8 @@ static void decode(const struct cow_disk_header *disk, struct cow_head *head)
 	head->generation = le64_to_cpu(disk->generation);
 	head->sequence = le64_to_cpu(disk->sequence);
 	head->device_sectors = le64_to_cpu(disk->device_sectors);
+	if (le32_to_cpu(disk->features_incompat) & COW_FEATURE_APART)
+		head->store_sectors = le64_to_cpu(disk->store_sectors);
 	head->block_sectors = le32_to_cpu(disk->block_sectors);
 	head->record_count = le32_to_cpu(disk->record_count);
 	head->hidden_count = le32_to_cpu(disk->hidden_count);
@@ -221,10 +235,11 @@ static void decode(const struct cow_disk_header *disk, struct cow_head *head)
 	}
 }
 
-enum cow_log_error cow_head_decode(const struct cow_disk_page *page,
-				   u64 sectors, struct cow_head *head)
+enum cow_log_error cow_head_decode_io(const struct cow_disk_page *page,
+				      const struct cow_io *io, struct cow_head *head)
 {
 	const struct cow_disk_header *disk = &page->header;
+	bool apart = le32_to_cpu(disk->features_incompat) & COW_FEATURE_APART;
 
 	if (memcmp(disk->magic, COW_LOG_MAGIC, COW_LOG_MAGIC_SIZE))
 		return COW_LOG_NO_MAGIC;
@@ -234,8 +249,20 @@ enum cow_log_error cow_head_decode(const struct cow_disk_page *page,
 		return COW_LOG_BAD_VERSION;
 	if (le32_to_cpu(disk->features_incompat) & ~COW_FEATURES_INCOMPAT)
 		return COW_LOG_BAD_FEATURES;
+	if (apart != !!io->store_sectors)
+		return COW_LOG_WRONG_KIND;
 	decode(disk, head);
-	return check_head(head, sectors);
+	if (apart && !cow_head_apart(head))
+		return COW_LOG_BAD_GEOMETRY;
+	return check_head(head, io);
+}
+
+enum cow_log_error cow_head_decode(const struct cow_disk_page *page,
+				   u64 sectors, struct cow_head *head)
+{
+	struct cow_io io = { .sectors = sectors };
+
+	return cow_head_decode_io(page, &io, head);
 }
 EXPORT_SYMBOL_GPL(cow_head_decode);
 
@@ -275,9 +302,22 @@ u32 cow_log_room(const struct cow_log *log)
 }
 EXPORT_SYMBOL_GPL(cow_log_room);
 
+/* Apart, the header says below where all places are. */
+static void note_place(struct cow_log *log, u64 place, u32 sectors)
+{
+	struct cow_head *head = &log->head;
+	u32 block = head->block_sectors;
+	u64 end = place + (u64)DIV_ROUND_UP(sectors, block) * block;
+
+	if (cow_head_apart(head))
+		head->store_sectors = max(head->store_sectors, end);
+}
+
 /* A version no older than any page ever written. */
 static void stamp_as(struct cow_log *log, u32 features_compat)
 {
+	if (log->head.seal)
+		note_place(log, log->head.seal, log->head.block_sectors);
 	log->head.features_compat = features_compat;
 	log->head.generation = ++log->generation;
 	cow_page_encode(log->tail, &log->head);
@@ -320,6 +360,8 @@ EXPORT_SYMBOL_GPL(cow_log_begin);
 
 void cow_log_add(struct cow_log *log, const struct cow_record *record)
 {
+	if (record->kind == COW_RECORD_BACKUP)
+		note_place(log, record->dest, record->sectors);
 	log->tail->records[log->head.record_count++] = record_encode(record);
 }
 EXPORT_SYMBOL_GPL(cow_log_add);
@@ -506,3 +548,62 @@ int cow_log_mark(struct cow_log *log, struct cow_io *io, u32 state)
 	return r;
 }
 EXPORT_SYMBOL_GPL(cow_log_mark);
+
+int cow_log_erase(struct cow_io *io)
+{
+	u8 *zeroes = cow_zalloc(COW_PAGE_SIZE);
+	int r = -ENOMEM;
+
+	if (zeroes)
+		r = cow_write(io, 0, zeroes, io->atomic_sectors);
+	if (!r)
+		r = cow_flush(io);
+	cow_free(zeroes);
+	return r;
+}
+EXPORT_SYMBOL_GPL(cow_log_erase);
+
+/*
+ * Slot 1 holds the newest version, and slot 0 perhaps an older one: if this is cut there
+ * must still be all records that count, so the header alone is written, of what is there.
+ */
+static int mark_ended(struct cow_log *log, struct cow_io *io)
+{
+	struct cow_disk_page *page = log->sealed;
+	struct cow_io grown = *io;
+	struct cow_head head;
+	int r = cow_read(io, log->head.slot1, page, COW_PAGE_SECTORS);
+
+	if (r)
+		return r;
+	/* The store may have, since the log began. */
+	grown.store_sectors = max(io->store_sectors, log->head.store_sectors);
+	if (cow_head_decode_io(page, &grown, &head) || !cow_page_records_valid(page, &head))
+		return -EIO;
+	head.state = COW_LOG_COMMITTING;
+	head.features_compat = COW_FEATURE_SLOT1;
+	head.generation = ++log->generation;
+	cow_page_encode(page, &head);
+	r = cow_write(io, log->head.slot1, page, io->atomic_sectors);
+	return r ? r : cow_flush(io);
+}
+
+int cow_log_end(struct cow_log *log, struct cow_io *io)
+{
+	int r;
+
+	memset(log->sealed, 0, sizeof(*log->sealed));
+	r = cow_write(io, 0, log->sealed, io->atomic_sectors);
+	if (!r)
+		r = cow_flush(io);
+	if (!r)
+		return 0;
+	if (log->newest)
+		return mark_ended(log, io);
+	/* Whole: what is in slot 1 may be older than the records that are counted. */
+	log->head.state = COW_LOG_COMMITTING;
+	stamp_slot(log, 1);
+	r = write_page(io, log->head.slot1, log->tail);
+	return r ? r : cow_flush(io);
+}
+EXPORT_SYMBOL_GPL(cow_log_end);

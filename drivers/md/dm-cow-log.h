@@ -36,6 +36,7 @@ enum cow_log_error {
 	COW_LOG_NO_MEMORY,
 	COW_LOG_BAD_RESERVE,	/* not in the free map */
 	COW_LOG_READ_ONLY,	/* good, but not for us to write to */
+	COW_LOG_WRONG_KIND,	/* of a device, given a store, or the other way round */
 	COW_LOG_NR_ERRORS
 };
 
@@ -82,7 +83,8 @@ struct cow_head {
 	u8 uuid[16];
 	u64 generation;
 	u64 sequence;
-	u64 device_sectors;
+	u64 device_sectors;	/* apart: COW_ORIGIN_BASE and the origin */
+	u64 store_sectors;	/* apart: all places are below; else 0 */
 	u32 block_sectors;
 	u32 record_count;
 	u64 slot1;
@@ -121,6 +123,22 @@ void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head);
 /* Check and decode the header alone. @sectors: size of the device. */
 enum cow_log_error cow_head_decode(const struct cow_disk_page *page,
 				   u64 sectors, struct cow_head *head);
+
+/* The same of whatever @io is: a device, or an origin and its store. */
+enum cow_log_error cow_head_decode_io(const struct cow_disk_page *page,
+				      const struct cow_io *io, struct cow_head *head);
+
+/* Is the log on a store, apart from the device that it is of? */
+static inline bool cow_head_apart(const struct cow_head *head)
+{
+	return head->store_sectors;
+}
+
+/* Places lie below. */
+static inline u64 cow_head_places(const struct cow_head *head)
+{
+	return cow_head_apart(head) ? head->store_sectors : head->device_sectors;
+}
 
 /* Do the counted records match their checksum? @head is this page's. */
 bool cow_page_records_valid(const struct cow_disk_page *page,
@@ -190,5 +208,15 @@ int cow_log_move_slot1(struct cow_log *log, struct cow_io *io, u64 place);
 
 /* Durably declare that the log is now in @state, in slot 1. */
 int cow_log_mark(struct cow_log *log, struct cow_io *io, u32 state);
+
+/* Of a log on a store: erase the header in block 0, and with it the log; flush. */
+int cow_log_erase(struct cow_io *io);
+
+/*
+ * The same for a writer of the log, none of whose writes is in flight, but whose last
+ * one may have failed. If the header cannot be erased slot 1 says that the log has
+ * ended. An error: neither is sure, the log may be taken for a live one.
+ */
+int cow_log_end(struct cow_log *log, struct cow_io *io);
 
 #endif

@@ -117,7 +117,7 @@ static enum cow_log_error read_page(struct cow_picture *pic, u64 sector,
 		return COW_LOG_NO_MAGIC;
 	if (cow_read(pic->io, sector, page, COW_PAGE_SECTORS))
 		return COW_LOG_IO;
-	return cow_head_decode(page, pic->io->sectors, head);
+	return cow_head_decode_io(page, pic->io, head);
 }
 
 /* Block 0's header must be right even where its records are torn. */
@@ -251,6 +251,16 @@ static bool whole_run(const struct cow_picture *pic, u64 sector, u64 sectors)
 	       (aligned(pic, sectors) || sector + sectors == pic->geo.sectors);
 }
 
+/* With a store, places are there and sources are not; else both are anywhere. */
+static bool right_sides(const struct cow_picture *pic, const struct cow_record *record)
+{
+	u64 store = pic->io->store_sectors;
+	u64 sectors = to_sector(pic, cow_blocks_of(&pic->geo, record->sectors));
+
+	return !store || (record->source >= COW_ORIGIN_BASE && record->dest < store &&
+			  sectors <= store - record->dest);
+}
+
 static bool record_valid(const struct cow_picture *pic,
 			 const struct cow_record *record)
 {
@@ -261,19 +271,32 @@ static bool record_valid(const struct cow_picture *pic,
 		       aligned(pic, record->dest) &&
 		       inside(pic, record->dest,
 			      to_sector(pic, cow_blocks_of(&pic->geo,
-							   record->sectors)));
+							   record->sectors))) &&
+		       right_sides(pic, record);
 	case COW_RECORD_RESERVE:
-		if (!record->dest)
+		if (!record->dest && !pic->io->store_sectors)
 			return true;
 		fallthrough;
 	case COW_RECORD_FREE:
+		if (pic->io->store_sectors)
+			return false;
 		return record->source && whole_run(pic, record->source, record->dest) &&
 		       aligned(pic, record->dest);
 	case COW_RECORD_VOID:
 		return aligned(pic, record->source) && aligned(pic, record->dest) &&
-		       inside(pic, record->source, 1) && inside(pic, record->dest, 1);
+		       inside(pic, record->source, 1) && inside(pic, record->dest, 1) &&
+		       right_sides(pic, record);
 	}
 	return false;
+}
+
+/* The page that holds it says how much of the store there is. */
+static bool below_end(const struct cow_picture *pic, const struct cow_head *head,
+		      const struct cow_record *record)
+{
+	return !cow_head_apart(head) ||
+	       record->dest + to_sector(pic, cow_blocks_of(&pic->geo, record->sectors)) <=
+	       head->store_sectors;
 }
 
 /* Add what is not there yet. */
@@ -495,7 +518,7 @@ static enum cow_log_error read_record(struct cow_picture *pic,
 				      const struct cow_record *record, int index,
 				      enum cow_picture_depth depth)
 {
-	if (!record_valid(pic, record))
+	if (!record_valid(pic, record) || !below_end(pic, head, record))
 		return COW_LOG_BAD_RECORD;
 	switch (record->kind) {
 	case COW_RECORD_BACKUP:
@@ -659,14 +682,15 @@ static bool torn_by_us(const struct cow_picture *pic, const struct slot slots[2]
 
 /*
  * What it takes to end the log one way or the other: block 0 at least is
- * hidden, and slot 1, which is written first, is clear of what is read next.
+ * hidden, and slot 1, which is written first, is clear of what is read next. On a
+ * store nothing is hidden.
  */
 static enum cow_log_error check_ending(struct cow_picture *pic)
 {
 	const struct cow_head *head = &pic->log.head;
 	u32 i;
 
-	if (!head->hidden_count)
+	if (!head->hidden_count && !cow_head_apart(head))
 		return COW_LOG_BAD_GEOMETRY;
 	for (i = 0; i < head->hidden_count; i++)
 		if (head->slot1 == head->hidden[i].live ||

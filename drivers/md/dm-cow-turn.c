@@ -20,16 +20,15 @@ int cow_init(struct cow *cow, u64 sectors, u32 block_sectors, struct cow_io *io,
 	INIT_LIST_HEAD(&cow->exclusives);
 	cow_commit_init(cow);
 	cow->geo.sectors = sectors;
-	if (!block_sectors) {
-		cow->passing = true;
-		return 0;
+	if (block_sectors) {
+		cow_geometry_set(&cow->geo, sectors, block_sectors);
+		r = cow_map_init(&cow->map, cow->geo.nr_blocks);
+		if (r)
+			return r;
+		cow_alloc_reset(&cow->alloc, &cow->map);
 	}
-	cow_geometry_set(&cow->geo, sectors, block_sectors);
-	r = cow_map_init(&cow->map, cow->geo.nr_blocks);
-	if (r)
-		return r;
-	cow_alloc_reset(&cow->alloc, &cow->map);
-	cow->buf = cow_zalloc((size_t)block_sectors << 9);
+	cow->passing = !block_sectors;
+	cow->buf = cow_zalloc(block_sectors ? (size_t)block_sectors << 9 : COW_PAGE_SIZE);
 	r = cow_log_init(&cow->log);
 	if (r || !cow->buf) {
 		cow_exit(cow);
@@ -132,6 +131,8 @@ u64 cow_next_place(const struct cow *cow, u64 block, u64 end)
 	const struct cow_head *head = &cow->log.head;
 	u32 i;
 
+	if (cow->apart)
+		return end;	/* they are on the store */
 	end = earlier_place(cow, head->slot1, block, end);
 	end = earlier_place(cow, head->seal, block, end);
 	for (i = 0; i < head->hidden_count; i++)
@@ -143,6 +144,8 @@ u64 cow_take_block(struct cow *cow)
 {
 	u64 block;
 
+	if (cow->apart)
+		return cow->env->take(cow, 1, &block) ? block : 0;
 	return cow_alloc_run(&cow->alloc, &cow->map, 1, &block) ? block : 0;
 }
 EXPORT_SYMBOL_GPL(cow_take_block);

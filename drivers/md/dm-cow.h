@@ -9,13 +9,15 @@
  * simulated disk below it, in the tests.
  *
  * What is copied goes to free blocks of the same device, with a log of it (bow),
- * or to a store apart from it (blksnap), which may do without a log.
+ * or to a store apart from it (blksnap), with a log there or without one.
  *
  *	map		dm-cow-map.c	two bits a block, lock-free
  *	gate		dm-cow-gate.c	what a write waits for
  *	commit		dm-cow-commit.c	groups: copies, log page, one flush
  *	move		dm-cow-move.c	making room where the log itself is
  *	log		dm-cow-log.c	pages and slots
+ *	apart		dm-cow-apart.c	the log of a store: begun, resumed, ended
+ *	adopt		dm-cow-adopt.c	a log that was read, to be gone on with
  *
  * Positions and lengths are in blocks unless a name says sectors.
  */
@@ -26,6 +28,7 @@
 #include "dm-cow-log.h"
 
 struct cow;
+struct cow_picture;
 struct cow_group;
 struct cow_op;
 
@@ -109,6 +112,7 @@ enum cow_event {
 	COW_EVENT_FULL,
 	COW_EVENT_LOW_WATER,
 	COW_EVENT_FAILED,
+	COW_EVENT_STALE,	/* a log apart could not be ended: it is not true any more */
 };
 
 /*
@@ -146,7 +150,10 @@ struct cow_env_ops {
 	u64 (*take)(struct cow *cow, u64 want, u64 *dest);
 	/* A copy is complete: who looks for its source finds it from now on. */
 	int (*keep)(struct cow *cow, const struct cow_op *op);
-	/* Not all can be kept: set cow::passing, nothing waits any more. */
+	/*
+	 * Not all can be kept: set cow::passing, nothing waits any more. If there was
+	 * a log, that has been ended.
+	 */
 	void (*abandon)(struct cow *cow, int error);
 };
 
@@ -198,6 +205,10 @@ struct cow {
 	struct cow_waiter *move_waiter;
 	u64 move_block;
 
+	struct cow_exclusive end;	/* of a log apart, see cow_lose() */
+	int end_error;			/* why, once it is queued */
+	bool withdrawn;			/* its header is not there, but in buf */
+
 	struct cow_record voids[COW_PAGE_RECORDS];	/* to be recorded */
 	u32 nr_voids;
 	bool voids_first;		/* they fill the page: a group of their own */
@@ -209,7 +220,7 @@ struct cow {
 	u64 low_water;			/* blocks; 0: no event */
 	u64 nr_initial_free;
 	bool apart;			/* copies go to another device, see env */
-	bool unlogged;			/* neither log nor flush: gone with a reboot */
+	bool unlogged;			/* apart: neither log nor flush: gone with a reboot */
 	bool passing;			/* committed: every write passes */
 	bool holding;			/* may writes be held? not in a suspend */
 	int hold_error;			/* what they get in a suspend; 0: -ENOSPC */
@@ -263,7 +274,59 @@ bool cow_is_idle(const struct cow *cow);
 /* Look at held writes again, or end them with @error if it is not 0. */
 void cow_release_held(struct cow *cow, int error);
 
+/* ---- a log apart; all may sleep, nothing may be in flight ---------------- */
+
+/*
+ * After cow_begin(): from now on with a log, which is live when this returns 0. The
+ * store begins with a place for slot 0 that env->take() never gives away. io is of
+ * both devices; what was written to the origin so far is made durable as well. -ENOSPC,
+ * or an I/O error: then everything passes, and there is no log, or COW_EVENT_STALE.
+ */
+int cow_apart_begin(struct cow *cow, const u8 uuid[16], u64 time);
+
+/*
+ * After cow_begin(): go on with the log that @pic (read with COW_CHECK_TAIL or deeper)
+ * has found, and take it over. env->take() gives away nothing below its store_sectors.
+ * Errors as of bow_resume(); then everything passes, and the log is what it was.
+ */
+int cow_apart_resume(struct cow *cow, struct cow_picture *pic);
+
+/*
+ * The log is of no use any more, or no longer wanted: durably end it, if there is one,
+ * then abandon, if that has not been done. Not 0 if it could not be ended.
+ */
+int cow_apart_end(struct cow *cow, int error);
+
+/*
+ * The origin may come to be written to past us, and we would be told too late: until
+ * the log is reinstated it is not there. In between nothing may be copied. An error: it
+ * has been ended.
+ */
+int cow_apart_withdraw(struct cow *cow);
+int cow_apart_reinstate(struct cow *cow);
+
+/* Write to the log no more, and leave it as it is; nothing is kept from now on. */
+void cow_apart_leave(struct cow *cow, int error);
+
 /* ---- between the files of the core -------------------------------------- */
+
+/* Where a block is, for the log. */
+static inline u64 cow_source_sector(const struct cow *cow, u64 block)
+{
+	return cow_block_to_sector(&cow->geo, block) + (cow->apart ? COW_ORIGIN_BASE : 0);
+}
+
+/*
+ * Apart: something can not be kept. Without a log that is all; with one, nothing passes
+ * before it has been ended, which waits until none of its pages is being written.
+ */
+void cow_lose(struct cow *cow, int error);
+
+/* dm-cow-adopt.c: the log changes hands; @pic keeps an empty one. Its voids are queued. */
+void cow_adopt_log(struct cow *cow, struct cow_picture *pic);
+u32 cow_tail_room(const struct cow *cow);
+/* Record all queued voids, for which there must be room. */
+void cow_add_voids(struct cow *cow);
 
 struct cow_busy *cow_busy_find(struct cow *cow, u64 block, u64 end);
 void cow_busy_add(struct cow *cow, struct cow_busy *busy);

@@ -22,25 +22,6 @@ void judge_stop(struct sim *sim)
 	live_exit(&want);
 }
 
-static enum cow_log_error read_log(struct disk *disk, struct cow_picture *pic,
-				   enum cow_picture_depth depth)
-{
-	if (cow_picture_init(pic, &disk->io))
-		fail("out of memory");
-	return cow_picture_read(pic, depth);
-}
-
-static void refused(const struct cow_picture *pic, const char *when)
-{
-	const struct cow_complaint *complaint = &pic->complaint;
-
-	fail("%s: the log is refused: %s (page %llu at sector %llu, record %d, source %llu)",
-	     when, cow_log_strerror(complaint->error),
-	     (unsigned long long)complaint->sequence,
-	     (unsigned long long)complaint->page_sector, complaint->record,
-	     (unsigned long long)complaint->source);
-}
-
 /*
  * A page that passes for slot 1 is slot 1 of the log that is there, or of one
  * that was ended in due form. "bow restore --scan" relies on it.
@@ -92,7 +73,7 @@ static void check_end(struct sim *sim, const struct live *live,
 	static const struct redirect nowhere;
 	struct cow_picture pic;
 
-	if (read_log(disk, &pic, COW_CHECK_ALL) != COW_LOG_NO_MAGIC)
+	if (read_log(&disk->io, &pic, COW_CHECK_ALL) != COW_LOG_NO_MAGIC)
 		fail("there is still a log");
 	cow_picture_exit(&pic);
 	check_strays(sim, disk, NULL);
@@ -277,12 +258,12 @@ static bool finish_step(struct finish *f)
 	bool gone = false;
 
 	f->failures = f->disk->failures;
-	error = read_log(f->disk, &pic, COW_CHECK_ALL);
+	error = read_log(&f->disk->io, &pic, COW_CHECK_ALL);
 	if (error == COW_LOG_NO_MAGIC) {
 		gone = true;
 	} else if (error != COW_LOG_IO || !had_error(f)) {
 		if (error)
-			refused(&pic, f->plan->commit ? "commit was cut" :
+			log_refused(&pic, f->plan->commit ? "commit was cut" :
 							"restore was cut");
 		check_between(f, &pic);
 		if (pic.log.head.state == COW_LOG_CHECKPOINT && f->plan->resume) {
@@ -374,14 +355,14 @@ static void judge_cut(struct sim *sim, const struct cut *cut, struct rng *rng,
 	sim->disk.rng = rng;
 	disk_cut(&sim->disk, cut, &clone);
 	sim->disk.rng = &sim->rng;
-	error = read_log(&clone, &pic, COW_CHECK_ALL);
+	error = read_log(&clone.io, &pic, COW_CHECK_ALL);
 	if (!error) {
 		judge_log(sim, &pic, plan);
 		cow_picture_exit(&pic);
 		return;
 	}
 	if (error != COW_LOG_NO_MAGIC)
-		refused(&pic, "after a cut");
+		log_refused(&pic, "after a cut");
 	cow_picture_exit(&pic);
 	if (sim->phase == PHASE_ACTIVE)
 		fail("the log is gone");
@@ -575,9 +556,9 @@ bool judge_finish_disk(struct sim *sim, bool commit)
 
 	sim->disk.sim = NULL;
 	sim->disk.errors = 0;
-	error = read_log(&sim->disk, &pic, COW_CHECK_ALL);
+	error = read_log(&sim->disk.io, &pic, COW_CHECK_ALL);
 	if (error && error != COW_LOG_NO_MAGIC)
-		refused(&pic, "offline");
+		log_refused(&pic, "offline");
 	memset(&redirect, 0, sizeof(redirect));
 	if (!error) {
 		check_state(sim, pic.log.head.state);

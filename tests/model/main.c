@@ -18,7 +18,6 @@
 #define SHRINK_SECONDS 300	/* of CPU time, in all */
 #define MAX_OPS 250		/* no run has more user writes */
 
-bool tracing;
 u32 exhaustive_share = 33;
 bool exhaustive;
 u64 skipped[4];
@@ -29,25 +28,6 @@ static u32 ops_limit = UINT_MAX;
 static bool hopeless;		/* a child that only tries whether it fails */
 static bool no_shrink;
 static bool no_errors;
-
-void *model_alloc(size_t size)
-{
-	void *p = calloc(1, size);
-
-	if (!p)
-		abort();
-	return p;
-}
-
-void trace(const char *format, ...)
-{
-	va_list ap;
-
-	va_start(ap, format);
-	vprintf(format, ap);
-	va_end(ap);
-	putchar('\n');
-}
 
 /* ---- runs that do not end ------------------------------------------------ */
 

@@ -12,6 +12,7 @@
  *	run.c		one run: checkpoints, writes, crashes, resumes
  *	report.c	what was counted
  *	main.c		options, and a failure made small
+ *	shared.c	what the explorer of logs on a store (apart.h) does as well
  *
  * Everything random comes from one seed, so a run can be played again. What
  * the judge does depends on the seed and on the number of the event alone, so
@@ -387,6 +388,12 @@ void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fail(const char *format, ...)
 	__attribute__((format(printf, 1, 2), noreturn));
 void *model_alloc(size_t size);
+
+/* shared.c: @pic is initialized, then read. */
+enum cow_log_error read_log(struct cow_io *io, struct cow_picture *pic,
+			    enum cow_picture_depth depth);
+/* fail(), with what was wrong. */
+void log_refused(const struct cow_picture *pic, const char *when);
 /* Non-zero if something was never counted though @complete. */
 int report(u64 seed, bool json, bool complete);
 

@@ -153,8 +153,10 @@ static void versions_and_features(void **data)
 	(void)data;
 	finish_with(offsetof(struct cow_disk_header, version), 2);
 	expect(COW_LOG_BAD_VERSION);
-	finish_with(offsetof(struct cow_disk_header, features_incompat), 1);
+	finish_with(offsetof(struct cow_disk_header, features_incompat), 2);
 	expect(COW_LOG_BAD_FEATURES);
+	finish_with(offsetof(struct cow_disk_header, features_incompat), 1);
+	expect(COW_LOG_WRONG_KIND);
 	finish_with(offsetof(struct cow_disk_header, features_incompat) + 3, 0x80);
 	expect(COW_LOG_BAD_FEATURES);
 	finish_with(offsetof(struct cow_disk_header, features_compat), 0xff);

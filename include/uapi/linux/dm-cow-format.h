@@ -14,6 +14,10 @@
  * The newest page, the tail, has two slots: slot 0 is block 0 of the log
  * device, slot 1 the block that the header in block 0 names. Older pages are
  * sealed: each has a block of its own, named by its successor.
+ *
+ * The log of a snapshot is apart from the device that it is of: on a store. There
+ * are two devices then and one way to count sectors: those of the store from 0 on,
+ * those of the device, the origin, from COW_ORIGIN_BASE on.
  */
 #ifndef _UAPI_LINUX_DM_COW_FORMAT_H
 #define _UAPI_LINUX_DM_COW_FORMAT_H
@@ -42,7 +46,11 @@
 #define COW_FEATURE_SLOT1	(1U << 0)	/* compat: see below */
 #define COW_FEATURES_COMPAT	COW_FEATURE_SLOT1
 #define COW_FEATURES_RO_COMPAT	0U
-#define COW_FEATURES_INCOMPAT	0U
+#define COW_FEATURE_APART	(1U << 0)	/* incompat: the log is on a store */
+#define COW_FEATURES_INCOMPAT	COW_FEATURE_APART
+
+/* The first sector of the origin, where there is a store. */
+#define COW_ORIGIN_BASE		(1ULL << 52)
 
 /*
  * COW_FEATURE_SLOT1 is set in a page that was written to slot 1 while block 0
@@ -84,7 +92,8 @@ struct cow_disk_header {
 	__le64 prev_generation;			/* 112: and its generation */
 	__le64 time;				/* 120: of the checkpoint, seconds since 1970 */
 	struct cow_disk_hidden hidden[COW_MAX_HIDDEN];	/* 128 */
-	__u8   reserved[256];			/* 256: zero */
+	__le64 store_sectors;			/* 256: apart: all places are below; else 0 */
+	__u8   reserved[248];			/* 264: zero */
 };
 
 /* What a record says; in the top byte of its source field. */
