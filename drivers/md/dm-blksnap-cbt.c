@@ -136,3 +136,19 @@ u32 snap_cbt_value(const struct snap_cbt *cbt, u64 block, u32 number)
 		return last_of(entry);
 	return before_of(entry) <= number ? before_of(entry) : SNAP_CBT_FORGOTTEN;
 }
+
+u32 snap_cbt_last(const struct snap_cbt *cbt, u64 block)
+{
+	return last_of(READ_ONCE(cbt->entries[block]));
+}
+
+void snap_cbt_restore(struct snap_cbt *cbt, u64 block, u32 last)
+{
+	cbt->entries[block] = entry_of(last, SNAP_CBT_FORGOTTEN);
+}
+
+void snap_cbt_adopt(struct snap_cbt *cbt, const u8 generation[16], u32 epoch)
+{
+	memcpy(cbt->generation, generation, sizeof(cbt->generation));
+	cbt->epoch = epoch;
+}

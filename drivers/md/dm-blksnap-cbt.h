@@ -69,4 +69,13 @@ void snap_cbt_restart(struct snap_cbt *cbt);
 /* The value of a block as of snapshot @number. */
 u32 snap_cbt_value(const struct snap_cbt *cbt, u64 block, u32 number);
 
+/*
+ * What is kept over a reboot: of a block the last epoch that it was written to in, 0 for
+ * none. It comes back without the one before, which only snapshots of before could ask
+ * for; then the epoch goes on. Nothing else may use the cbt meanwhile.
+ */
+u32 snap_cbt_last(const struct snap_cbt *cbt, u64 block);
+void snap_cbt_restore(struct snap_cbt *cbt, u64 block, u32 last);
+void snap_cbt_adopt(struct snap_cbt *cbt, const u8 generation[16], u32 epoch);
+
 #endif

@@ -54,8 +54,8 @@ void snap_epoch_exit(struct snap_epoch *epoch)
 
 int snap_epoch_blank(struct snap_epoch *epoch, u64 sector, u64 nr)
 {
-	u32 block = epoch->block_sectors;
-	u64 first = (sector + block - 1) / block, end = (sector + nr) / block;
+	u32 shift = ilog2(epoch->block_sectors);
+	u64 first = (sector + epoch->block_sectors - 1) >> shift, end = (sector + nr) >> shift;
 	int r = cow_ranges_add(&epoch->blank, sector, nr, 0);
 
 	/* A block that is blank only in part is kept like any other. */
@@ -89,26 +89,73 @@ static struct snap_epoch *newest(struct snap *snap)
 	return list_last_entry(&snap->epochs, struct snap_epoch, node);
 }
 
+bool snap_is_held(const struct snap *snap)
+{
+	const struct snap_epoch *epoch;
+
+	list_for_each_entry(epoch, &snap->epochs, node)
+		if (epoch->held)
+			return true;
+	return false;
+}
+
+bool snap_may_arm(const struct snap *snap, const struct snap_epoch *epoch)
+{
+	return epoch->persistent ? list_empty(&snap->epochs) : !snap_is_held(snap);
+}
+
+int snap_epoch_fill(struct snap_epoch *epoch, const struct cow_ranges *moved, u64 base)
+{
+	struct cow_range_pool *pool = epoch->kept.pool;
+	const struct cow_range *range;
+	int r = 0;
+
+	epoch->kept.pool = NULL;	/* here memory may be waited for */
+	for (range = cow_ranges_first(moved); range && !r; range = cow_ranges_next(range)) {
+		r = cow_ranges_add(&epoch->kept, range->start - base, range->nr, range->to);
+		if (!r)
+			epoch->kept_blocks += range->nr;
+		cond_resched();
+	}
+	epoch->kept.pool = pool;
+	return r;
+}
+
 void snap_arm(struct snap *snap, struct snap_epoch *epoch)
 {
+	epoch->held = epoch->persistent;
 	list_add_tail(&epoch->node, &snap->epochs);
 	WRITE_ONCE(epoch->state, SNAP_ACTIVE);
 	cow_begin(snap->cow, &epoch->map, epoch->block_sectors);
 }
 
-/* Older images look into newer epochs, so they go from the oldest on. */
+void snap_disarm(struct snap *snap, struct snap_epoch *epoch)
+{
+	list_del_init(&epoch->node);
+	epoch->held = false;
+	WRITE_ONCE(epoch->state, SNAP_NEW);
+	cow_begin(snap->cow, &epoch->map, epoch->block_sectors);
+	cow_map_set(&epoch->map, 0, epoch->map.nr_blocks, COW_PROTECTED);
+	snap->cow->passing = true;
+}
+
 void snap_remove(struct snap *snap, struct snap_epoch *epoch,
 		 struct list_head *dead)
 {
-	struct snap_epoch *tmp;
-
 	epoch->has_image = false;
-	if (epoch->state == SNAP_NEW) {
+	if (epoch->state == SNAP_NEW)
 		list_add(&epoch->node, dead);
-		return;
-	}
+	else
+		snap_sweep(snap, dead);
+}
+
+/* Older images look into newer epochs, so they go from the oldest on. */
+void snap_sweep(struct snap *snap, struct list_head *dead)
+{
+	struct snap_epoch *epoch, *tmp;
+
 	list_for_each_entry_safe(epoch, tmp, &snap->epochs, node) {
-		if (epoch->has_image)
+		if (epoch->has_image || epoch->held)
 			return;
 		list_del(&epoch->node);
 		list_add_tail(&epoch->node, dead);
@@ -165,6 +212,7 @@ void snap_abandon(struct snap *snap, enum snap_state state)
 	struct snap_epoch *epoch;
 
 	list_for_each_entry(epoch, &snap->epochs, node) {
+		epoch->held = false;
 		if (epoch->state != SNAP_ACTIVE)
 			continue;
 		/* Before any write that is let go for it; see image_end_io(). */

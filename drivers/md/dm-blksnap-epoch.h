@@ -26,12 +26,16 @@ enum snap_state {
 	SNAP_OVERFLOW,		/* the store was full */
 	SNAP_FAILED,		/* an I/O error, or no memory */
 	SNAP_DETACHED,		/* the origin is written to past us */
+	SNAP_FORGOTTEN,		/* persistent, and not wanted any more */
+	SNAP_STALE,		/* persistent, and its log could not be ended */
 };
 
 struct snap_epoch {
 	struct list_head node;		/* in snap::epochs */
 	enum snap_state state;		/* of its image; others read it */
 	bool has_image;			/* not removed yet */
+	bool persistent;		/* its log is on the store */
+	bool held;			/* so it is there without an image, too */
 	u32 block_sectors;
 	struct cow_map map;		/* for the core, until armed */
 	struct snap_store *store;
@@ -110,11 +114,26 @@ u64 snap_epoch_blanks(const struct snap_epoch *epoch, u64 sector, u64 nr, u64 *s
 /* Are there snapshots with other blocks than that? */
 bool snap_block_size_differs(const struct snap *snap, u32 block_sectors);
 
+/* Is there a persistent snapshot that has not been lost or forgotten? */
+bool snap_is_held(const struct snap *snap);
+
+/* A persistent snapshot is the only one: may the epoch be one more? */
+bool snap_may_arm(const struct snap *snap, const struct snap_epoch *epoch);
+
 /*
  * What is written to the origin from now on is kept. No write may be in flight.
  * The map of before is in epoch->map when it returns.
  */
 void snap_arm(struct snap *snap, struct snap_epoch *epoch);
+
+/* That has failed, before anything was written: all is as it was. */
+void snap_disarm(struct snap *snap, struct snap_epoch *epoch);
+
+/*
+ * Before arming, may sleep: what a log has of the epoch, as @moved of its picture, whose
+ * sources begin at block @base. 0, -ENOMEM or -EEXIST.
+ */
+int snap_epoch_fill(struct snap_epoch *epoch, const struct cow_ranges *moved, u64 base);
 
 /*
  * The image is gone. Epochs that nobody needs now are added to @dead; with the
@@ -122,6 +141,8 @@ void snap_arm(struct snap *snap, struct snap_epoch *epoch);
  */
 void snap_remove(struct snap *snap, struct snap_epoch *epoch,
 		 struct list_head *dead);
+/* The same without an image: one may have gone before its epoch. */
+void snap_sweep(struct snap *snap, struct list_head *dead);
 
 void snap_request_arrived(struct snap *snap, struct snap_request *request);
 void snap_copied(struct snap *snap, struct snap_request *request, int error);

@@ -17,6 +17,9 @@
 
 /* What one table line asks for. */
 struct file_target {
+	struct list_head list;		/* all that have a file; that one's mutex guards it */
+	const struct dm_table *table;
+	u64 begin, len;			/* sectors of its device */
 	dev_t dev;			/* as the table has it */
 	char *path;
 	bool has_extents;		/* the next two were given */
@@ -26,9 +29,10 @@ struct file_target {
 	struct work_struct release;
 };
 
-/* Guards the list, and the users of each file on it. Innermost. */
+/* Guards the lists, and the users of each file. Innermost. */
 static DEFINE_MUTEX(files_mutex);
 static LIST_HEAD(files);
+static LIST_HEAD(targets);
 
 /* Files are given up here: it may mean I/O to a filesystem that is suspended. */
 static struct workqueue_struct *release_wq;
@@ -89,10 +93,9 @@ static struct snap_file *share_file(const struct file *opened)
 	return found;
 }
 
-static void add_to_list(struct snap_file *file, struct mapped_device *md)
+static void add_to_list(struct snap_file *file)
 {
 	file->users = 1;
-	file->md = md;
 	mutex_lock(&files_mutex);
 	list_add(&file->list, &files);
 	mutex_unlock(&files_mutex);
@@ -128,19 +131,18 @@ static void put_file(struct snap_file *file)
 
 /*
  * The origin that is @disk, a share in it taken; NULL if there is none. It must
- * lie on @dev, and nobody else's target be there.
+ * lie on @dev, and nobody else's target be there: -ENODEV.
  */
-static struct snap_origin *find_origin(struct gendisk *disk, dev_t dev, int *r)
+static struct snap_origin *find_origin(struct gendisk *disk, dev_t dev)
 {
 	struct snap_origin *origin = NULL;
 	struct cow_dev *found;
 
 	cow_registry_lock();
 	found = cow_registry_find_disk(disk);
-	*r = 0;
 	if (found && (found->ops != &snap_origin_dev_ops || found->bdev->bd_dev != dev ||
 		      !dev_to_origin(found)->targets)) {
-		*r = -ENODEV;
+		origin = ERR_PTR(-ENODEV);
 	} else if (found) {
 		origin = dev_to_origin(found);
 		found->users++;
@@ -151,7 +153,7 @@ static struct snap_origin *find_origin(struct gendisk *disk, dev_t dev, int *r)
 
 static int place_on_origin(struct snap_file *file, struct snap_origin *origin, dev_t dev)
 {
-	int r = cow_bdev_open(&file->below, dev);
+	int r = cow_bdev_open(&file->below, dev, NULL);
 
 	if (r)
 		return r;
@@ -176,9 +178,9 @@ static int place_file(struct snap_file *file, dev_t dev)
 	struct snap_origin *origin;
 	int r;
 
-	origin = find_origin(bdev->bd_disk, dev, &r);
-	if (r)
-		return r;
+	origin = find_origin(bdev->bd_disk, dev);
+	if (IS_ERR(origin))
+		return PTR_ERR(origin);
 	if (!origin)
 		return place_on_device(file, bdev, dev);
 	r = bdev_is_partition(bdev) ? -ENODEV : place_on_origin(file, origin, dev);
@@ -217,15 +219,18 @@ static struct snap_file *open_file(struct dm_target *ti, const struct file_targe
 		kfree(file);
 		return ERR_PTR(r);
 	}
+	file->md = dm_table_get_md(ti->table);
+	file->disk = dm_disk(file->md);
 	r = place_file(file, ft->dev);
 	if (r) {
 		ti->error = r == -ENOSPC ? "No room to keep what is in the file's place" :
+			    r == -EBUSY ? "The origin's log forbids it, or it is suspended" :
 			    "The file is neither on the device nor on an origin there";
 		snap_pin_put(&file->pin);
 		kfree(file);
 		return ERR_PTR(r);
 	}
-	add_to_list(file, dm_table_get_md(ti->table));
+	add_to_list(file);
 	return file;
 }
 
@@ -316,6 +321,45 @@ static int find_file(struct dm_target *ti, struct file_target *ft)
 	return -EAGAIN;
 }
 
+/*
+ * Is @ft where a store may have it, which @other is a part of? A file stays where it
+ * is, from one table to the next, and is there once; and nothing comes in its place.
+ */
+static bool fits(const struct file_target *ft, const struct file_target *other)
+{
+	if (ft->file == other->file)
+		return ft->begin == other->begin && ft->table != other->table;
+	return ft->file->md != other->file->md || ft->begin >= other->begin + other->len ||
+	       other->begin >= ft->begin + ft->len;
+}
+
+static int take_place(struct dm_target *ti, struct file_target *ft)
+{
+	const struct file_target *other;
+	int r = 0;
+
+	ft->table = ti->table;
+	ft->begin = ti->begin;
+	ft->len = ti->len;
+	mutex_lock(&files_mutex);
+	list_for_each_entry(other, &targets, list)
+		if (!fits(ft, other))
+			r = -EBUSY;
+	if (!r)
+		list_add(&ft->list, &targets);
+	mutex_unlock(&files_mutex);
+	if (r)
+		ti->error = "A file's place in a store cannot be changed, or be another file's";
+	return r;
+}
+
+static void leave_place(struct file_target *ft)
+{
+	mutex_lock(&files_mutex);
+	list_del(&ft->list);
+	mutex_unlock(&files_mutex);
+}
+
 /* The table was made by somebody who has looked for the extents himself. */
 static int check_file(struct dm_target *ti, const struct file_target *ft)
 {
@@ -357,6 +401,7 @@ static void file_release(struct file_target *ft)
 
 static void file_dtr(struct dm_target *ti)
 {
+	leave_place(ti->private);
 	file_release(ti->private);
 }
 
@@ -374,6 +419,8 @@ static int file_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		r = find_file(ti, ft);
 	if (!r)
 		r = check_file(ti, ft);
+	if (!r)
+		r = take_place(ti, ft);
 	if (r) {
 		file_release(ft);
 		return r;
@@ -449,7 +496,6 @@ static void file_io_hints(struct dm_target *ti, struct queue_limits *limits)
 static struct target_type snap_file_target_type = {
 	.name = "blksnap-file",
 	.version = { 1, 0, 0 },
-	.features = DM_TARGET_SINGLETON,
 	.module = THIS_MODULE,
 	.ctr = file_ctr,
 	.dtr = file_dtr,

@@ -14,7 +14,12 @@
 /* What one table line asks for. */
 struct image_target {
 	struct dm_dev *dev;		/* below the origin */
-	struct dm_dev *store;
+	struct dm_dev *store;		/* the claim to... */
+	struct snap_store *opened;	/* ...this, whose epochs may outlive it */
+	u32 block_sectors;
+	u64 low_water;			/* sectors; 0: not said */
+	bool persistent;
+	bool resume;
 	struct snap_image *image;
 };
 
@@ -24,7 +29,14 @@ static const char * const state_names[] = {
 	[SNAP_OVERFLOW] = "overflow",
 	[SNAP_FAILED] = "failed",
 	[SNAP_DETACHED] = "detached",
+	[SNAP_FORGOTTEN] = "forgotten",
+	[SNAP_STALE] = "stale",
 };
+
+const char *snap_state_name(enum snap_state state)
+{
+	return state_names[state];
+}
 
 static struct snap_image_bio *bio_to_pb(struct bio *bio)
 {
@@ -50,13 +62,22 @@ static void mark(struct snap_image *image, const struct bio *bio)
 				    bio_sectors(bio));
 }
 
+void snap_image_marked(struct snap_origin *origin, struct snap_request *request)
+{
+	unsigned long flags;
+
+	spin_lock_irqsave(&origin->arrived_lock, flags);
+	list_add_tail(&request->node, &origin->arrived);
+	spin_unlock_irqrestore(&origin->arrived_lock, flags);
+	cow_dev_kick(&origin->dev);
+}
+
 /* All is decided by the origin's worker, so that nothing changes meanwhile. */
 static int image_map(struct dm_target *ti, struct bio *bio)
 {
 	struct snap_image *image = ((struct image_target *)ti->private)->image;
 	struct snap_origin *origin = image->origin;
 	struct snap_request *request = &bio_to_pb(bio)->request;
-	unsigned long flags;
 
 	request->reader = -1;
 	request->blank = false;
@@ -71,10 +92,11 @@ static int image_map(struct dm_target *ti, struct bio *bio)
 		mark(image, bio);
 	request->block = bio->bi_iter.bi_sector >> ilog2(image->epoch.block_sectors);
 	request->is_write = op_is_write(bio_op(bio));
-	spin_lock_irqsave(&origin->arrived_lock, flags);
-	list_add_tail(&request->node, &origin->arrived);
-	spin_unlock_irqrestore(&origin->arrived_lock, flags);
-	cow_dev_kick(&origin->dev);
+	if (request->is_write &&
+	    !snap_keep_passes(origin->keep, bio->bi_iter.bi_sector, bio_sectors(bio)))
+		snap_keep_image_write(origin->keep, request);
+	else
+		snap_image_marked(origin, request);
 	return DM_MAPIO_SUBMITTED;
 }
 
@@ -128,16 +150,10 @@ static struct block_device *place_bdev(struct snap *snap, const struct snap_plac
 	return place->store ? place->store->opened.bdev : snap_to_origin(snap)->dev.bdev;
 }
 
-static void image_send(struct snap *snap, struct snap_request *request,
-		       const struct snap_place *place)
+/* Has somebody else got the store? What is there now is not ours. */
+static bool is_taken(const struct snap_place *place)
 {
-	struct bio *bio = request_to_bio(request);
-	u32 block_sectors = request->epoch->block_sectors;
-	u32 offset = bio->bi_iter.bi_sector & (block_sectors - 1);
-
-	bio_set_dev(bio, place_bdev(snap, place));
-	bio->bi_iter.bi_sector = place->block * block_sectors + offset;
-	dm_submit_bio_remap(bio, NULL);
+	return place->store && READ_ONCE(place->store->taken);
 }
 
 static void image_fail(struct snap *snap, struct snap_request *request, int error)
@@ -148,9 +164,39 @@ static void image_fail(struct snap *snap, struct snap_request *request, int erro
 	bio_endio(bio);
 }
 
-static void copy_done(int read_err, unsigned long write_err, void *context);
+static void image_send(struct snap *snap, struct snap_request *request,
+		       const struct snap_place *place)
+{
+	struct bio *bio = request_to_bio(request);
+	u32 block_sectors = request->epoch->block_sectors;
+	u32 offset = bio->bi_iter.bi_sector & (block_sectors - 1);
 
-/* What of a copy must be blanked next? False if all is done. */
+	if (is_taken(place)) {
+		image_fail(snap, request, -EIO);
+		return;
+	}
+	bio_set_dev(bio, place_bdev(snap, place));
+	bio->bi_iter.bi_sector = place->block * block_sectors + offset;
+	dm_submit_bio_remap(bio, NULL);
+}
+
+/* kcopyd's thread: of a copy, or of a part of it that was blanked. */
+static void copy_done(int read_err, unsigned long write_err, void *context)
+{
+	struct snap_image_bio *pb = context;
+	struct snap_origin *origin = epoch_to_image(pb->request.epoch)->origin;
+
+	pb->error = read_err || write_err ? -EIO : 0;
+	rcu_read_lock();	/* cow_dev_exit() waits for us */
+	llist_add(&pb->copied, &origin->copied);
+	cow_dev_kick(&origin->dev);
+	rcu_read_unlock();
+}
+
+/*
+ * What of a copy must be blanked next? False if all is done. The worker's: it may
+ * wait for one of kcopyd's jobs to end, which kcopyd's own thread may not.
+ */
 static bool blank_copy(struct snap_origin *origin, struct snap_image_bio *pb)
 {
 	struct snap_epoch *epoch = pb->request.epoch;
@@ -166,21 +212,6 @@ static bool blank_copy(struct snap_origin *origin, struct snap_image_bio *pb)
 	to.count = nr;
 	dm_kcopyd_zero(origin->kcopyd, 1, &to, 0, copy_done, pb);
 	return true;
-}
-
-/* kcopyd's thread: of a copy, or of a part of it that was blanked. */
-static void copy_done(int read_err, unsigned long write_err, void *context)
-{
-	struct snap_image_bio *pb = context;
-	struct snap_origin *origin = epoch_to_image(pb->request.epoch)->origin;
-
-	pb->error = read_err || write_err ? -EIO : 0;
-	if (!pb->error && blank_copy(origin, pb))
-		return;
-	rcu_read_lock();	/* cow_dev_exit() waits for us */
-	llist_add(&pb->copied, &origin->copied);
-	cow_dev_kick(&origin->dev);
-	rcu_read_unlock();
 }
 
 static void image_copy(struct snap *snap, struct snap_request *request,
@@ -201,18 +232,16 @@ static void image_copy(struct snap *snap, struct snap_request *request,
 	};
 
 	pb->blanked = 0;
+	if (is_taken(place)) {
+		copy_done(1, 0, pb);
+		return;
+	}
 	dm_kcopyd_copy(snap_to_origin(snap)->kcopyd, &from, 1, &to, 0, copy_done, pb);
 }
 
 static void image_changed(struct snap *snap, struct snap_epoch *epoch)
 {
-	struct snap_image *image = epoch_to_image(epoch);
-	struct snap_origin *origin = image->origin;
-
-	mutex_lock(&origin->event_lock);
-	if (image->event_target)
-		dm_table_event(image->event_target->table);
-	mutex_unlock(&origin->event_lock);
+	snap_store_tell_image(epoch_to_image(epoch));
 }
 
 static u64 image_take(struct snap *snap, struct snap_store *store, u64 want,
@@ -248,7 +277,8 @@ void snap_image_work(struct snap_origin *origin)
 		spin_unlock_irq(&origin->arrived_lock);
 	}
 	llist_for_each_entry_safe(pb, next, copied, copied)
-		snap_copied(&origin->snap, &pb->request, pb->error);
+		if (pb->error || !blank_copy(origin, pb))
+			snap_copied(&origin->snap, &pb->request, pb->error);
 	if (copied)
 		wake_up(&origin->readers_wait);
 	list_for_each_entry_safe(request, tmp, &arrived, node)
@@ -258,26 +288,67 @@ void snap_image_work(struct snap_origin *origin)
 
 /* ---- constructor -------------------------------------------------------- */
 
+/* One of them: how many words it is, 0 if it is none. */
+static unsigned int parse_feature(unsigned int argc, char **argv, struct image_target *it)
+{
+	if (argc > 1 && !strcasecmp(argv[0], "low_water") &&
+	    !kstrtou64(argv[1], 10, &it->low_water))
+		return 2;
+	if (it->persistent && !strcasecmp(argv[0], "resume")) {
+		it->resume = true;
+		return 1;
+	}
+	return 0;
+}
+
+static int parse_features(struct dm_target *ti, unsigned int argc, char **argv,
+			  struct image_target *it)
+{
+	unsigned int count, nr, i;
+
+	if (!argc)
+		return 0;
+	if (kstrtouint(argv[0], 10, &count) || count != argc - 1) {
+		ti->error = "The number of optional features is wrong";
+		return -EINVAL;
+	}
+	for (i = 1; i < argc; i += nr) {
+		nr = parse_feature(argc - i, argv + i, it);
+		if (!nr) {
+			ti->error = "Optional: low_water <sectors>; if persistent: resume";
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static int parse_mode(struct dm_target *ti, const char *mode, struct image_target *it)
+{
+	it->persistent = !strcasecmp(mode, "persistent");
+	if (it->persistent || !strcasecmp(mode, "transient"))
+		return 0;
+	ti->error = "A snapshot is transient or persistent";
+	return -EINVAL;
+}
+
 static int parse_arguments(struct dm_target *ti, unsigned int argc, char **argv,
-			   u32 *block_sectors)
+			   struct image_target *it)
 {
 	unsigned int bytes;
 
-	if (argc != 4) {
-		ti->error = "Arguments: device, store, transient, block size";
+	if (argc < 4) {
+		ti->error = "Arguments: device, store, mode, block size, optional features";
 		return -EINVAL;
 	}
-	if (strcasecmp(argv[2], "transient")) {
-		ti->error = "Only transient snapshots are supported";
+	if (parse_mode(ti, argv[2], it))
 		return -EINVAL;
-	}
 	if (kstrtouint(argv[3], 10, &bytes) || !is_power_of_2(bytes) ||
 	    bytes < COW_MIN_BLOCK_SECTORS << 9 || bytes > COW_MAX_BLOCK_SECTORS << 9) {
 		ti->error = "Block size must be a power of two from 4096 to 1048576";
 		return -EINVAL;
 	}
-	*block_sectors = bytes >> 9;
-	return 0;
+	it->block_sectors = bytes >> 9;
+	return parse_features(ti, argc - 4, argv + 4, it);
 }
 
 static int open_devices(struct dm_target *ti, struct image_target *it, char **argv)
@@ -289,13 +360,19 @@ static int open_devices(struct dm_target *ti, struct image_target *it, char **ar
 		return r;
 	}
 	r = dm_get_device(ti, argv[1], dm_table_get_mode(ti->table), &it->store);
+	if (!r) {
+		it->opened = snap_store_get(it->store->bdev->bd_dev);
+		r = PTR_ERR_OR_ZERO(it->opened);
+		if (r)
+			it->opened = NULL;
+	}
 	if (r)
-		ti->error = "Cannot open the store";
+		ti->error = r == -EBUSY ? "The store is in use, or an origin's tracking device" :
+					  "Cannot open the store";
 	return r;
 }
 
-static int check_devices(struct dm_target *ti, struct image_target *it,
-			 u32 block_sectors)
+static int check_devices(struct dm_target *ti, struct image_target *it)
 {
 	u32 store_block = bdev_logical_block_size(it->store->bdev) >> 9;
 	int r = cow_dev_check(ti, it->dev->bdev);
@@ -306,7 +383,11 @@ static int check_devices(struct dm_target *ti, struct image_target *it,
 		ti->error = "The store must not be the origin";
 		return -EINVAL;
 	}
-	if (block_sectors < store_block || ti->len & (store_block - 1)) {
+	if (store_block > COW_PAGE_SECTORS) {
+		ti->error = "Logical blocks of the store must not be larger than 4096 bytes";
+		return -EINVAL;
+	}
+	if (it->block_sectors < store_block || ti->len & (store_block - 1)) {
 		ti->error = "The store has larger sectors than the origin ends with";
 		return -EINVAL;
 	}
@@ -316,16 +397,14 @@ static int check_devices(struct dm_target *ti, struct image_target *it,
 /* The registry's lock is held. */
 static struct snap_origin *find_origin(struct dm_target *ti, struct image_target *it)
 {
-	struct cow_dev *dev = cow_registry_find(it->dev->bdev);
+	struct snap_origin *origin = snap_origin_find(it->dev->bdev);
 	struct snap_image *image;
-	struct snap_origin *origin;
 
-	if (!dev || dev->ops != &snap_origin_dev_ops || !dev_to_origin(dev)->targets) {
+	if (!origin || !origin->targets) {
 		ti->error = "The device has no blksnap-origin above it";
 		return ERR_PTR(-ENODEV);
 	}
-	origin = dev_to_origin(dev);
-	if (it->store->bdev->bd_disk == dm_disk(dev->md)) {
+	if (it->store->bdev->bd_disk == dm_disk(origin->dev.md)) {
 		ti->error = "The store must not be the origin";
 		return ERR_PTR(-EINVAL);
 	}
@@ -369,42 +448,98 @@ static void image_free(struct snap_image *image)
 	kfree(image);
 }
 
-static int epoch_new(struct snap_image *image, struct snap_store *store, u32 block_sectors)
+/* The worker's. */
+static int check_company(struct cow_dev *dev, void *arg)
 {
-	int r = snap_epoch_init(&image->epoch, &image->origin->snap, store, block_sectors);
+	const struct snap_image *image = arg;
 
-	if (r)
+	return snap_may_arm(&dev_to_origin(dev)->snap, &image->epoch) ? 0 : -EBUSY;
+}
+
+static const char *bad_company(const struct snap_image *image)
+{
+	return image->epoch.persistent ?
+	       "A persistent snapshot must be the origin's only one: remove the others" :
+	       "The origin has a persistent snapshot, which must be its only one";
+}
+
+/* A good place to say no: here the message reaches the user. */
+static int check_new(struct dm_target *ti, struct snap_image *image)
+{
+	int r = snap_store_carries_log(image->epoch.store);
+
+	if (r < 0) {
+		ti->error = "Cannot read the store";
 		return r;
-	r = snap_origin_blank_files(image->origin, image);
+	}
+	if (r && !image->resume) {
+		ti->error = "The store carries a log: resume it, or end it by 'blksnap restore'";
+		return -EBUSY;
+	}
+	if (!r && image->resume) {
+		ti->error = "The store carries no log to be resumed";
+		return -ENODATA;
+	}
+	r = cow_dev_call(&image->origin->dev, check_company, image, false);
 	if (r)
-		snap_epoch_exit(&image->epoch);
+		ti->error = (char *)bad_company(image);
 	return r;
 }
 
-static struct snap_image *image_new(struct dm_target *ti, struct image_target *it,
-				    u32 block_sectors)
+static const char *bad_file(int error)
+{
+	switch (error) {
+	case -EBUSY:
+		return "A file on the origin is another store: no persistent snapshot";
+	case -EINVAL:
+		return "The pieces of the store's file are no multiples of the block size";
+	}
+	return "Cannot allocate the snapshot";
+}
+
+static int epoch_new(struct dm_target *ti, struct image_target *it, struct snap_image *image)
+{
+	struct snap_epoch *epoch = &image->epoch;
+	int r = snap_epoch_init(epoch, &image->origin->snap, it->opened, it->block_sectors);
+
+	ti->error = "Cannot allocate the snapshot";
+	if (r)
+		return r;
+	epoch->persistent = it->persistent;
+	image->resume = it->resume;
+	r = snap_origin_blank_files(image->origin, image);
+	if (r)
+		ti->error = (char *)bad_file(r);
+	else
+		r = check_new(ti, image);
+	if (!r) {
+		r = snap_store_hold(it->opened, it->persistent);
+		if (r)
+			ti->error = "A persistent snapshot shares its store with nobody";
+	}
+	if (r)
+		snap_epoch_exit(epoch);
+	return r;
+}
+
+static struct snap_image *image_new(struct dm_target *ti, struct image_target *it)
 {
 	struct snap_image *image = kzalloc(sizeof(*image), GFP_KERNEL);
-	struct snap_store *store;
 	int r;
 
+	ti->error = "Cannot allocate the snapshot";
 	if (!image)
 		return ERR_PTR(-ENOMEM);
+	image->low_water = it->low_water;
 	r = get_origin(ti, it, image);
 	if (r) {
 		kfree(image);
 		return ERR_PTR(r);
 	}
-	store = snap_store_get(it->store->bdev->bd_dev);
-	r = PTR_ERR_OR_ZERO(store);
-	if (!r) {
-		r = epoch_new(image, store, block_sectors);
-		if (r)
-			snap_store_put(store);
-	}
+	snap_image_sweep(image->origin);
+	r = epoch_new(ti, it, image);
 	if (!r)
 		return image;
-	ti->error = "Cannot allocate the snapshot";
 	forget_image(image);
 	cow_registry_put(&image->origin->dev);
 	kfree(image);
@@ -417,12 +552,26 @@ static int arm(struct cow_dev *dev, void *arg)
 {
 	struct snap_origin *origin = dev_to_origin(dev);
 	struct snap_image *image = arg;
+	int r = 0;
 
-	if (snap_block_size_differs(&origin->snap, image->epoch.block_sectors))
+	if (snap_block_size_differs(&origin->snap, image->epoch.block_sectors)) {
+		DMERR("%s: block size is not that of the other snapshots",
+		      dm_device_name(image->md));
 		return -EINVAL;
+	}
+	if (check_company(dev, image)) {
+		DMERR("%s: %s", dm_device_name(image->md), bad_company(image));
+		return -EBUSY;
+	}
 	dev->dest_bdev = image->epoch.store->opened.bdev;
-	snap_arm(&origin->snap, &image->epoch);
-	image->number = snap_cbt_next(&origin->cbt);
+	if (image->epoch.persistent)
+		r = snap_log_arm(origin, image);
+	else
+		snap_arm(&origin->snap, &image->epoch);
+	if (r)
+		return r;
+	/* What was resumed ended an epoch that nobody has the number of. */
+	image->number = image->resume ? 0 : snap_cbt_next(&origin->cbt);
 	image->restarts = origin->cbt.restarts;
 	/* Pairs with origin_map(). */
 	smp_store_release(&origin->armed, true);
@@ -447,10 +596,7 @@ static int arm_once(struct snap_image *image)
 		return -EAGAIN;
 	}
 	r = cow_dev_call(&origin->dev, arm, image, true);
-	if (r)
-		DMERR("%s: block size is not that of the other snapshots",
-		      dm_device_name(image->md));
-	else	/* The map of before: nobody looks at it, the origin is suspended. */
+	if (!r)	/* The map of before: nobody looks at it, the origin is suspended. */
 		cow_map_exit(&image->epoch.map);
 	return r;
 }
@@ -468,9 +614,7 @@ static int image_preresume(struct dm_target *ti)
 	memalloc_noio_restore(noio);
 	if (r)
 		return r;
-	mutex_lock(&origin->event_lock);
-	image->event_target = ti;
-	mutex_unlock(&origin->event_lock);
+	snap_store_add_image(image, ti);
 	return 0;
 }
 
@@ -485,8 +629,11 @@ static int remove_image(struct cow_dev *dev, void *arg)
 	struct snap_origin *origin = dev_to_origin(dev);
 	struct removal *removal = arg;
 
-	snap_remove(&origin->snap, &removal->image->epoch, &removal->dead);
-	removal->last = list_empty(&origin->snap.epochs);
+	if (removal->image)
+		snap_remove(&origin->snap, &removal->image->epoch, &removal->dead);
+	else
+		snap_sweep(&origin->snap, &removal->dead);
+	removal->last = list_empty(&origin->snap.epochs) && !list_empty(&removal->dead);
 	if (removal->last)
 		WRITE_ONCE(origin->armed, false);
 	return 0;
@@ -503,17 +650,13 @@ static void drop_map(struct snap_origin *origin)
 	cow_map_exit(&map);
 }
 
-static void image_put(struct snap_image *image)
+/* Of an image, or of nobody. */
+static void remove_and_free(struct snap_origin *origin, struct snap_image *image)
 {
-	struct snap_origin *origin = image->origin;
 	struct removal removal = { .image = image };
 	struct snap_epoch *epoch, *tmp;
 
 	INIT_LIST_HEAD(&removal.dead);
-	mutex_lock(&origin->event_lock);
-	image->event_target = NULL;
-	mutex_unlock(&origin->event_lock);
-	forget_image(image);
 	mutex_lock(&origin->lock);
 	cow_dev_call(&origin->dev, remove_image, &removal, true);
 	if (removal.last)
@@ -522,15 +665,32 @@ static void image_put(struct snap_image *image)
 	/* If not among these, it is freed with an older one; not ours any more. */
 	list_for_each_entry_safe(epoch, tmp, &removal.dead, node)
 		image_free(epoch_to_image(epoch));
-	cow_registry_put(&origin->dev);
+}
+
+void snap_image_sweep(struct snap_origin *origin)
+{
+	remove_and_free(origin, NULL);
+}
+
+static void image_put(struct snap_image *image)
+{
+	snap_store_forget_image(image);
+	forget_image(image);
+	remove_and_free(image->origin, image);
 }
 
 static void image_release(struct dm_target *ti, struct image_target *it)
 {
+	struct snap_origin *origin = it->image ? it->image->origin : NULL;
+
 	if (it->image)
 		image_put(it->image);
 	if (it->store)
 		dm_put_device(ti, it->store);
+	if (it->opened && snap_store_unclaimed(it->opened) && origin && it->persistent)
+		snap_log_lost(origin);
+	if (origin)
+		cow_registry_put(&origin->dev);
 	if (it->dev)
 		dm_put_device(ti, it->dev);
 	kfree(it);
@@ -541,10 +701,9 @@ static void image_dtr(struct dm_target *ti)
 	image_release(ti, ti->private);
 }
 
-static int set_up_target(struct dm_target *ti, struct image_target *it,
-			 u32 block_sectors)
+static int set_up_target(struct dm_target *ti, struct image_target *it)
 {
-	struct snap_image *image = image_new(ti, it, block_sectors);
+	struct snap_image *image = image_new(ti, it);
 
 	if (IS_ERR(image))
 		return PTR_ERR(image);
@@ -554,31 +713,46 @@ static int set_up_target(struct dm_target *ti, struct image_target *it,
 	ti->flush_supported = true;
 	ti->accounts_remapped_io = true;
 	ti->per_io_data_size = sizeof(struct snap_image_bio);
-	return dm_set_target_max_io_len(ti, block_sectors);
+	return dm_set_target_max_io_len(ti, it->block_sectors);
 }
 
 static int image_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 {
 	struct image_target *it;
-	u32 block_sectors;
 	int r;
 
-	r = parse_arguments(ti, argc, argv, &block_sectors);
-	if (r)
-		return r;
 	it = kzalloc(sizeof(*it), GFP_KERNEL);
 	if (!it) {
 		ti->error = "Cannot allocate the target";
 		return -ENOMEM;
 	}
-	r = open_devices(ti, it, argv);
+	r = parse_arguments(ti, argc, argv, it);
 	if (!r)
-		r = check_devices(ti, it, block_sectors);
+		r = open_devices(ti, it, argv);
 	if (!r)
-		r = set_up_target(ti, it, block_sectors);
+		r = check_devices(ti, it);
+	if (!r)
+		r = set_up_target(ti, it);
 	if (r)
 		image_release(ti, it);
 	return r;
+}
+
+/* ---- messages ----------------------------------------------------------- */
+
+static int image_message(struct dm_target *ti, unsigned int argc, char **argv,
+			 char *result, unsigned int maxlen)
+{
+	struct image_target *it = ti->private;
+	u64 sectors;
+
+	if (argc == 2 && !strcasecmp(argv[0], "low_water") &&
+	    !kstrtou64(argv[1], 10, &sectors)) {
+		snap_store_set_low_water(it->image, sectors);
+		return 0;
+	}
+	DMERR("%s: unknown message", dm_device_name(it->image->md));
+	return -EINVAL;
 }
 
 /* ---- status ------------------------------------------------------------- */
@@ -588,12 +762,33 @@ static void emit_info(struct snap_image *image, char *result, unsigned int maxle
 	struct snap_epoch *epoch = &image->epoch;
 	unsigned int sz = 0;
 
-	DMEMIT("%s %llu %llu %llu %llu %llu %u", state_names[READ_ONCE(epoch->state)],
+	DMEMIT("%s %llu %llu %llu %llu %llu %u %s", state_names[READ_ONCE(epoch->state)],
 	       snap_store_used(epoch->store), bdev_nr_sectors(epoch->store->opened.bdev),
 	       READ_ONCE(epoch->kept_blocks), READ_ONCE(epoch->own_blocks),
 	       READ_ONCE(epoch->kept.bytes) + READ_ONCE(epoch->own.bytes),
 	       READ_ONCE(image->origin->cbt.restarts) == image->restarts ?
-	       image->number : 0);
+	       image->number : 0, snap_store_is_low(image) ? "low" : "-");
+}
+
+static const char *mode_name(const struct image_target *it)
+{
+	return it->persistent ? "persistent" : "transient";
+}
+
+static void emit_table(const struct image_target *it, char *result, unsigned int maxlen)
+{
+	u64 low_water = READ_ONCE(it->image->low_water);
+	unsigned int features = 2 * !!low_water + it->resume;
+	unsigned int sz = 0;
+
+	DMEMIT("%s %s %s %u", it->dev->name, it->store->name, mode_name(it),
+	       it->block_sectors << SECTOR_SHIFT);
+	if (features)
+		DMEMIT(" %u", features);
+	if (low_water)
+		DMEMIT(" low_water %llu", low_water);
+	if (it->resume)
+		DMEMIT(" resume");
 }
 
 static void image_status(struct dm_target *ti, status_type_t type,
@@ -601,7 +796,6 @@ static void image_status(struct dm_target *ti, status_type_t type,
 			 unsigned int maxlen)
 {
 	struct image_target *it = ti->private;
-	u32 bytes = it->image->epoch.block_sectors << 9;
 	unsigned int sz = 0;
 
 	switch (type) {
@@ -609,12 +803,14 @@ static void image_status(struct dm_target *ti, status_type_t type,
 		emit_info(it->image, result, maxlen);
 		break;
 	case STATUSTYPE_TABLE:
-		DMEMIT("%s %s transient %u", it->dev->name, it->store->name, bytes);
+		emit_table(it, result, maxlen);
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);
-		DMEMIT(",device=%s,store=%s,mode=transient,block_size=%u;",
-		       it->dev->name, it->store->name, bytes);
+		DMEMIT(",device=%s,store=%s,mode=%s,block_size=%u,low_water=%llu,resume=%s;",
+		       it->dev->name, it->store->name, mode_name(it),
+		       it->block_sectors << SECTOR_SHIFT,
+		       READ_ONCE(it->image->low_water), it->resume ? "y" : "n");
 		break;
 	}
 }
@@ -638,6 +834,7 @@ struct target_type snap_image_target_type = {
 	.map = image_map,
 	.end_io = image_end_io,
 	.preresume = image_preresume,
+	.message = image_message,
 	.status = image_status,
 	.iterate_devices = image_iterate_devices,
 };

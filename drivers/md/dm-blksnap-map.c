@@ -86,15 +86,12 @@ static int map_map(struct dm_target *ti, struct bio *bio)
 
 static struct snap_origin *find_origin(struct map_target *mt)
 {
-	struct snap_origin *origin = NULL;
-	struct cow_dev *dev;
+	struct snap_origin *origin;
 
 	cow_registry_lock();
-	dev = cow_registry_find(mt->dev->bdev);
-	if (dev && dev->ops == &snap_origin_dev_ops) {
-		origin = dev_to_origin(dev);
-		dev->users++;
-	}
+	origin = snap_origin_find(mt->dev->bdev);
+	if (origin)
+		origin->dev.users++;
 	cow_registry_unlock();
 	return origin;
 }
@@ -225,11 +222,7 @@ static void map_status(struct dm_target *ti, status_type_t type,
 	}
 }
 
-/* Of memory, so none of the limits that the origin's device has. */
-static void map_io_hints(struct dm_target *ti, struct queue_limits *limits)
-{
-}
-
+/* It is read from memory: nothing of the origin's limits or queues applies. */
 struct target_type snap_map_target_type = {
 	.name = "blksnap-map",
 	.version = { 1, 0, 0 },
@@ -238,5 +231,4 @@ struct target_type snap_map_target_type = {
 	.dtr = map_dtr,
 	.map = map_map,
 	.status = map_status,
-	.io_hints = map_io_hints,
 };

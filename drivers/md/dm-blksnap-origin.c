@@ -13,6 +13,7 @@
 /* What one table line asks for. */
 struct origin_target {
 	struct dm_dev *dev;
+	struct dm_dev *tracking;	/* or NULL; the claim to what the keep has opened */
 	u32 cbt_sectors;		/* 0: not said */
 	struct snap_origin *origin;
 };
@@ -60,21 +61,51 @@ static int map_armed(struct snap_origin *origin, struct bio *bio)
 	return DM_MAPIO_SUBMITTED;
 }
 
+static int map_write(struct snap_origin *origin, struct bio *bio)
+{
+	int r;
+
+	rcu_read_lock();	/* drop_map() waits for us before the map goes */
+	if (smp_load_acquire(&origin->armed)) {
+		r = map_armed(origin, bio);
+	} else {
+		if (!READ_ONCE(origin->written))
+			WRITE_ONCE(origin->written, true);
+		r = pass(origin, bio);
+	}
+	rcu_read_unlock();
+	return r;
+}
+
+/* Until it is durable that something changes there. */
+static int wait_for_mark(struct snap_origin *origin, struct bio *bio)
+{
+	if (bio->bi_opf & REQ_NOWAIT)
+		bio_wouldblock_error(bio);
+	else
+		snap_keep_write(origin->keep, dm_per_bio_data(bio, sizeof(struct cow_waiter)));
+	return DM_MAPIO_SUBMITTED;
+}
+
+void snap_origin_marked(struct snap_origin *origin, struct cow_waiter *waiter)
+{
+	struct bio *bio = waiter_to_bio(waiter);
+
+	if (map_write(origin, bio) == DM_MAPIO_REMAPPED)
+		dm_submit_bio_remap(bio, NULL);
+}
+
 static int origin_map(struct dm_target *ti, struct bio *bio)
 {
 	struct snap_origin *origin = ((struct origin_target *)ti->private)->origin;
-	int r;
+	u64 sector = bio->bi_iter.bi_sector;
 
 	if (!bio_sectors(bio) || !op_is_write(bio_op(bio)))
 		return pass(origin, bio);
-	snap_cbt_mark(&origin->cbt, bio->bi_iter.bi_sector, bio_sectors(bio));
-	rcu_read_lock();	/* drop_map() waits for us before the map goes */
-	if (smp_load_acquire(&origin->armed))
-		r = map_armed(origin, bio);
-	else
-		r = pass(origin, bio);
-	rcu_read_unlock();
-	return r;
+	snap_cbt_mark(&origin->cbt, sector, bio_sectors(bio));
+	if (!snap_keep_passes(origin->keep, sector, bio_sectors(bio)))
+		return wait_for_mark(origin, bio);
+	return map_write(origin, bio);
 }
 
 /* ---- what the core asks for --------------------------------------------- */
@@ -106,10 +137,6 @@ static void origin_release(struct cow_dev *dev, struct cow_waiter *waiter, int e
 	dm_submit_bio_remap(bio, NULL);
 }
 
-static void origin_event(struct cow_dev *dev, enum cow_event event)
-{
-}
-
 static u64 origin_take(struct cow_dev *dev, u64 want, u64 *dest)
 {
 	return snap_take(&dev_to_origin(dev)->snap, want, dest);
@@ -120,16 +147,45 @@ static int origin_keep(struct cow_dev *dev, const struct cow_op *op)
 	return snap_keep(&dev_to_origin(dev)->snap, op);
 }
 
+/* An epoch may have no image that could be told. */
+static void tell(struct snap_origin *origin)
+{
+	mutex_lock(&origin->event_lock);
+	if (origin->told)
+		dm_table_event(origin->told->table);
+	mutex_unlock(&origin->event_lock);
+}
+
+static void set_told(struct snap_origin *origin, struct dm_target *ti)
+{
+	mutex_lock(&origin->event_lock);
+	origin->told = ti;
+	mutex_unlock(&origin->event_lock);
+}
+
 static void origin_abandon(struct cow_dev *dev, int error)
 {
 	struct snap_origin *origin = dev_to_origin(dev);
+	bool stale = origin->stale && snap_is_held(&origin->snap);
 
 	WRITE_ONCE(origin->armed, false);
-	snap_abandon(&origin->snap, error == -ENOSPC ? SNAP_OVERFLOW :
-		     error == -ENODEV ? SNAP_DETACHED : SNAP_FAILED);
+	snap_abandon(&origin->snap, stale ? SNAP_STALE :
+		     error == -ENOSPC ? SNAP_OVERFLOW :
+		     error == -ENODEV ? SNAP_DETACHED :
+		     error == -ECANCELED ? SNAP_FORGOTTEN : SNAP_FAILED);
+	tell(origin);
+	if (error == -ECANCELED)
+		return;
 	DMWARN("%s: snapshots are lost: %s", dm_device_name(dev->md),
 	       error == -ENOSPC ? "the store is full" :
 	       error == -ENODEV ? "the origin is detached" : "I/O error or no memory");
+}
+
+static void origin_event(struct cow_dev *dev, enum cow_event event)
+{
+	if (event == COW_EVENT_STALE)
+		snap_log_stale(dev_to_origin(dev));
+	tell(dev_to_origin(dev));
 }
 
 static void origin_work(struct cow_dev *dev)
@@ -150,6 +206,9 @@ static void origin_destroy(struct cow_dev *dev)
 {
 	struct snap_origin *origin = dev_to_origin(dev);
 
+	/* It may be about to wake the worker. */
+	if (origin->keep)
+		snap_keep_free(origin->keep);
 	cow_dev_exit(dev);
 	origin_free(origin);
 }
@@ -163,6 +222,13 @@ const struct cow_dev_ops snap_origin_dev_ops = {
 	.work = origin_work,
 	.destroy = origin_destroy,
 };
+
+struct snap_origin *snap_origin_find(struct block_device *bdev)
+{
+	struct cow_dev *dev = cow_registry_find(bdev);
+
+	return dev && dev->ops == &snap_origin_dev_ops ? dev_to_origin(dev) : NULL;
+}
 
 /* ---- files on the origin's own filesystem -------------------------------- */
 
@@ -181,33 +247,84 @@ static void touch(struct snap_origin *origin, u64 sector, u64 nr)
 	WRITE_ONCE(origin->touch, NULL);
 }
 
-static u64 extent_sectors(const struct snap_pin *pin, unsigned int i)
+static bool in_store(const struct snap_file *file, const struct snap_epoch *epoch)
 {
-	return (i + 1 < pin->nr ? pin->extents[i + 1].start : pin->sectors) -
-	       pin->extents[i].start;
+	return file->disk == epoch->store->opened.bdev->bd_disk;
+}
+
+/*
+ * What is in the file's place now would be in the log, and a rollback would write that
+ * into the store.
+ */
+static bool grows_into_log(const struct snap *snap, const struct snap_file *file)
+{
+	const struct snap_epoch *epoch;
+
+	list_for_each_entry(epoch, &snap->epochs, node)
+		if (epoch->persistent && in_store(file, epoch))
+			return true;
+	return false;
 }
 
 /* The worker's: is there room for all that is to be kept? */
 static int check_room(struct cow_dev *dev, void *arg)
 {
 	struct snap_origin *origin = dev_to_origin(dev);
-	const struct snap_pin *pin = &((struct snap_file *)arg)->pin;
+	const struct snap_file *file = arg;
+	const struct snap_pin *pin = &file->pin;
 	u64 needed = 0;
 	unsigned int i;
 
+	if (grows_into_log(&origin->snap, file))
+		return -EBUSY;
 	for (i = 0; i < pin->nr; i++)
 		needed += snap_count_needed(&origin->snap, pin->extents[i].place,
-					    extent_sectors(pin, i));
+					    snap_extent_sectors(pin, i));
 	return needed > snap_left(&origin->snap) ? -ENOSPC : 0;
+}
+
+/* The origin's lock is held: no take meanwhile. To be recorded. */
+static void mark_sectors(struct snap_origin *origin, u64 sector, u64 nr)
+{
+	snap_cbt_mark(&origin->cbt, sector, nr);
+	if (origin->keep)
+		snap_keep_want(origin->keep, sector, nr);
+}
+
+static void record_marks(struct snap_origin *origin)
+{
+	if (origin->keep)
+		snap_keep_record(origin->keep);
+}
+
+static void mark_pin(struct snap_origin *origin, const struct snap_pin *pin)
+{
+	unsigned int i;
+
+	for (i = 0; i < pin->nr; i++)
+		mark_sectors(origin, pin->extents[i].place, snap_extent_sectors(pin, i));
 }
 
 /* What images show there changes without a write, when they begin to be blank or end. */
 static void mark_file(struct snap_origin *origin, const struct snap_pin *pin)
 {
-	unsigned int i;
+	mark_pin(origin, pin);
+	record_marks(origin);
+}
 
-	for (i = 0; i < pin->nr; i++)
-		snap_cbt_mark(&origin->cbt, pin->extents[i].place, extent_sectors(pin, i));
+/*
+ * That a file ceases to be a store is not seen if the machine goes down first: after a
+ * reboot it counts as changed since each snapshot that was taken meanwhile.
+ */
+static void mark_files(struct snap_origin *origin)
+{
+	const struct snap_file *file;
+
+	if (!origin->keep)
+		return;
+	list_for_each_entry(file, &origin->files, of_origin)
+		mark_pin(origin, &file->pin);
+	record_marks(origin);
 }
 
 int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file)
@@ -219,10 +336,12 @@ int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file)
 	mutex_lock(&origin->lock);
 	if (!origin->live)
 		r = -ENODEV;
+	else if (origin->frozen && READ_ONCE(origin->dev.cow.withdrawn))
+		r = -EBUSY;	/* nothing may be copied now */
 	else if (READ_ONCE(origin->armed))
 		r = cow_dev_call(&origin->dev, check_room, file, false);
 	for (i = 0; !r && i < pin->nr && READ_ONCE(origin->armed); i++)
-		touch(origin, pin->extents[i].place, extent_sectors(pin, i));
+		touch(origin, pin->extents[i].place, snap_extent_sectors(pin, i));
 	if (!r) {
 		list_add(&file->of_origin, &origin->files);
 		origin->file_changes++;
@@ -241,14 +360,33 @@ void snap_origin_forget_file(struct snap_origin *origin, struct snap_file *file)
 	mutex_unlock(&origin->lock);
 }
 
-static int blank_file(struct snap_image *image, const struct snap_pin *pin)
+/*
+ * A log is of whole blocks, so none may have a part of the store in it: what the store
+ * has there changes, and a rollback would write to what it reads from.
+ */
+static int check_own_file(const struct snap_image *image, const struct snap_file *file)
 {
+	const struct snap_pin *pin = &file->pin;
+	u64 all = 0;
 	unsigned int i;
-	int r = 0;
+
+	/* After a reboot nobody knows which blocks it had. */
+	if (image->resume || !in_store(file, &image->epoch))
+		return -EBUSY;
+	for (i = 0; i < pin->nr; i++)
+		all |= pin->extents[i].place | snap_extent_sectors(pin, i);
+	return all & (image->epoch.block_sectors - 1) ? -EINVAL : 0;
+}
+
+static int blank_file(struct snap_image *image, const struct snap_file *file)
+{
+	const struct snap_pin *pin = &file->pin;
+	unsigned int i;
+	int r = image->epoch.persistent ? check_own_file(image, file) : 0;
 
 	for (i = 0; !r && i < pin->nr; i++)
 		r = snap_epoch_blank(&image->epoch, pin->extents[i].place,
-				     extent_sectors(pin, i));
+				     snap_extent_sectors(pin, i));
 	return r;
 }
 
@@ -263,7 +401,7 @@ int snap_origin_blank_files(struct snap_origin *origin, struct snap_image *image
 	noio = memalloc_noio_save();
 	image->file_changes = origin->file_changes;
 	list_for_each_entry(file, &origin->files, of_origin) {
-		r = blank_file(image, &file->pin);
+		r = blank_file(image, file);
 		if (r)
 			break;
 	}
@@ -273,6 +411,25 @@ int snap_origin_blank_files(struct snap_origin *origin, struct snap_image *image
 }
 
 /* ---- constructor -------------------------------------------------------- */
+
+static int open_keep(struct dm_target *ti, struct snap_origin *origin, struct origin_target *ot)
+{
+	struct snap_keep *keep;
+	int r;
+
+	if (!ot->tracking)
+		return 0;
+	keep = origin->cbt.entries ? snap_keep_new(origin, ot->tracking->bdev->bd_dev) :
+				     ERR_PTR(-ENOMEM);
+	r = PTR_ERR_OR_ZERO(keep);
+	if (!r)
+		origin->keep = keep;
+	else
+		ti->error = r == -EBUSY ? "Another origin's tracking device, or a store" :
+			    r == -ENOSPC ? "The tracking device is too small" :
+			    "Cannot open the tracking device, or no memory for it";
+	return r;
+}
 
 static struct snap_origin *origin_new(struct dm_target *ti, struct origin_target *ot)
 {
@@ -298,12 +455,18 @@ static struct snap_origin *origin_new(struct dm_target *ti, struct origin_target
 	if (snap_cbt_init(&origin->cbt, ti->len, ot->cbt_sectors))
 		DMWARN("%s: no memory to track changed blocks", dm_device_name(origin->dev.md));
 	origin->kcopyd = dm_kcopyd_client_create(NULL);
-	if (IS_ERR(origin->kcopyd)) {
+	if (IS_ERR(origin->kcopyd))
 		origin->kcopyd = NULL;
+	if (!origin->kcopyd || open_keep(ti, origin, ot)) {
 		origin_destroy(&origin->dev);
 		return NULL;
 	}
 	return origin;
+}
+
+static dev_t keep_device(const struct snap_origin *origin)
+{
+	return origin->keep ? origin->keep->opened.bdev->bd_dev : 0;
 }
 
 static int share_origin(struct dm_target *ti, struct origin_target *ot,
@@ -317,7 +480,12 @@ static int share_origin(struct dm_target *ti, struct origin_target *ot,
 		ti->error = "cbt_block_size cannot be changed by a reload";
 		return -EINVAL;
 	}
+	if (keep_device(dev_to_origin(dev)) != (ot->tracking ? ot->tracking->bdev->bd_dev : 0)) {
+		ti->error = "tracking cannot be changed by a reload";
+		return -EINVAL;
+	}
 	dev->users++;
+	dev->md = dm_table_get_md(ti->table);
 	ot->origin = dev_to_origin(dev);
 	return 0;
 }
@@ -332,22 +500,21 @@ static int get_origin(struct dm_target *ti, struct origin_target *ot)
 	if (dev) {
 		r = share_origin(ti, ot, dev);
 	} else {
+		ti->error = "Cannot allocate the origin";
 		ot->origin = origin_new(ti, ot);
 		if (ot->origin)
 			cow_registry_add(&ot->origin->dev);
+		else
+			r = -ENOMEM;
 	}
-	if (!r && ot->origin)
+	if (!r)
 		ot->origin->targets++;
 	/* Only now: whoever pins a file later finds us. */
-	if (!r && ot->origin && snap_file_on(dm_disk(ot->origin->dev.md), ot->origin)) {
+	if (!r && snap_file_on(dm_disk(ot->origin->dev.md), ot->origin)) {
 		ti->error = "A store's file is on this device: remove those snapshots first";
 		r = -EBUSY;
 	}
 	cow_registry_unlock();
-	if (!r && !ot->origin) {
-		ti->error = "Cannot allocate the origin";
-		r = -ENOMEM;
-	}
 	return r;
 }
 
@@ -358,9 +525,26 @@ static int unpause(struct cow_dev *dev, void *arg)
 	return 0;
 }
 
+/* Nobody writes to a device that is being removed. */
+static bool is_being_removed(struct dm_target *ti)
+{
+	struct mapped_device *md = dm_table_get_md(ti->table);
+
+	md = dm_get_md(disk_devt(dm_disk(md)));
+	if (md)
+		dm_put(md);
+	return !md;
+}
+
 static int abandon_all(struct cow_dev *dev, void *arg)
 {
-	if (!dev->cow.passing)
+	const bool *removed = arg;
+
+	if (!dev->cow.unlogged && *removed)
+		snap_log_leave(dev_to_origin(dev));
+	else if (!dev->cow.unlogged)
+		cow_apart_end(&dev->cow, -ENODEV);
+	else if (!dev->cow.passing)
 		origin_abandon(dev, -ENODEV);
 	return unpause(dev, NULL);
 }
@@ -368,20 +552,30 @@ static int abandon_all(struct cow_dev *dev, void *arg)
 /* If this was the table in use, the device is written to without anybody asking us. */
 static void put_live(struct dm_target *ti, struct snap_origin *origin)
 {
+	bool removed = is_being_removed(ti), live;
+
 	mutex_lock(&origin->lock);
-	if (origin->live == ti) {
+	live = origin->live == ti;
+	if (live) {
 		WRITE_ONCE(origin->live, NULL);
-		cow_dev_call(&origin->dev, abandon_all, NULL, false);
+		set_told(origin, NULL);
+		cow_dev_call(&origin->dev, abandon_all, &removed, true);
+		if (origin->keep)
+			snap_keep_close(origin->keep);
 		snap_cbt_restart(&origin->cbt);
 	}
 	mutex_unlock(&origin->lock);
+	if (live)
+		snap_image_sweep(origin);
 }
 
 static void put_origin(struct dm_target *ti, struct snap_origin *origin)
 {
 	put_live(ti, origin);
 	cow_registry_lock();
-	origin->targets--;
+	/* Images may keep the origin for longer than its device lives. */
+	if (!--origin->targets)
+		origin->dev.md = NULL;
 	cow_registry_unlock();
 	cow_registry_put(&origin->dev);
 }
@@ -390,6 +584,8 @@ static void origin_put(struct dm_target *ti, struct origin_target *ot)
 {
 	if (ot->origin)
 		put_origin(ti, ot->origin);
+	if (ot->tracking)
+		dm_put_device(ti, ot->tracking);
 	if (ot->dev)
 		dm_put_device(ti, ot->dev);
 	kfree(ot);
@@ -410,22 +606,63 @@ static void set_up_target(struct dm_target *ti, struct origin_target *ot)
 	ti->per_io_data_size = sizeof(struct cow_waiter);
 }
 
-static int parse_features(struct dm_target *ti, unsigned int argc, char **argv,
-			  struct origin_target *ot)
+static int parse_block_size(struct dm_target *ti, const char *value, struct origin_target *ot)
 {
 	unsigned int bytes;
 
-	if (!argc)
-		return 0;
-	if (argc != 3 || strcmp(argv[0], "2") || strcasecmp(argv[1], "cbt_block_size") ||
-	    kstrtouint(argv[2], 10, &bytes) || !is_power_of_2(bytes) ||
+	if (kstrtouint(value, 10, &bytes) || !is_power_of_2(bytes) ||
 	    bytes < SNAP_CBT_MIN_SECTORS << SECTOR_SHIFT ||
 	    bytes > SNAP_CBT_MAX_SECTORS << SECTOR_SHIFT) {
-		ti->error = "Optional: 2 cbt_block_size, a power of two from 4096 to 536870912";
+		ti->error = "cbt_block_size is a power of two from 4096 to 536870912";
 		return -EINVAL;
 	}
 	ot->cbt_sectors = bytes >> SECTOR_SHIFT;
 	return 0;
+}
+
+static int parse_tracking(struct dm_target *ti, const char *value, struct origin_target *ot)
+{
+	int r;
+
+	if (ot->tracking) {
+		ti->error = "tracking is given twice";
+		return -EINVAL;
+	}
+	r = dm_get_device(ti, value, dm_table_get_mode(ti->table), &ot->tracking);
+	if (r) {
+		ti->error = "Cannot open the tracking device";
+		return r;
+	}
+	if (ot->tracking->bdev == ot->dev->bdev ||
+	    ot->tracking->bdev->bd_disk == dm_disk(dm_table_get_md(ti->table))) {
+		ti->error = "The tracking device must not be the origin";
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int parse_features(struct dm_target *ti, unsigned int argc, char **argv,
+			  struct origin_target *ot)
+{
+	unsigned int nr, i;
+	int r = 0;
+
+	if (!argc)
+		return 0;
+	if (kstrtouint(argv[0], 10, &nr) || nr != argc - 1 || nr & 1) {
+		ti->error = "Optional: the number of words, cbt_block_size and tracking";
+		return -EINVAL;
+	}
+	for (i = 1; i < argc && !r; i += 2) {
+		ti->error = "Optional features are cbt_block_size and tracking";
+		if (!strcasecmp(argv[i], "cbt_block_size"))
+			r = parse_block_size(ti, argv[i + 1], ot);
+		else if (!strcasecmp(argv[i], "tracking"))
+			r = parse_tracking(ti, argv[i + 1], ot);
+		else
+			r = -EINVAL;
+	}
+	return r;
 }
 
 static int origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
@@ -442,12 +679,11 @@ static int origin_ctr(struct dm_target *ti, unsigned int argc, char **argv)
 		ti->error = "Cannot allocate the target";
 		return -ENOMEM;
 	}
-	r = parse_features(ti, argc - 1, argv + 1, ot);
-	if (!r) {
-		r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &ot->dev);
-		if (r)
-			ti->error = "Cannot open the device";
-	}
+	r = dm_get_device(ti, argv[0], dm_table_get_mode(ti->table), &ot->dev);
+	if (r)
+		ti->error = "Cannot open the device";
+	if (!r)
+		r = parse_features(ti, argc - 1, argv + 1, ot);
 	if (!r)
 		r = cow_dev_check(ti, ot->dev->bdev);
 	if (!r)
@@ -476,16 +712,23 @@ static bool no_readers(const struct snap_origin *origin)
 
 /*
  * The next table may be somebody else's, and we are only told when it is live
- * already. So images wait, from now until they are resumed with us or lost.
+ * already. So images wait, from now until they are resumed with us or lost. Until then
+ * there is no log, and nobody is to believe what the tracking device says: after a power
+ * cut nobody could tell whether it was true. Unless there is no next table.
  */
 static void origin_postsuspend(struct dm_target *ti)
 {
 	struct snap_origin *origin = ((struct origin_target *)ti->private)->origin;
+	bool removed = is_being_removed(ti);
 
 	cow_dev_call(&origin->dev, pause, NULL, true);
 	wait_event(origin->readers_wait, no_readers(origin));
 	mutex_lock(&origin->lock);
 	origin->frozen = true;
+	if (!removed)
+		cow_dev_call(&origin->dev, snap_log_withdraw, NULL, true);
+	if (origin->keep && origin->live == ti)
+		snap_keep_pause(origin->keep, removed);
 	mutex_unlock(&origin->lock);
 }
 
@@ -494,8 +737,13 @@ static int origin_preresume(struct dm_target *ti)
 	struct snap_origin *origin = ((struct origin_target *)ti->private)->origin;
 
 	mutex_lock(&origin->lock);
+	cow_dev_call(&origin->dev, snap_log_reinstate, NULL, true);
 	origin->frozen = false;
 	WRITE_ONCE(origin->live, ti);
+	set_told(origin, ti);
+	if (origin->keep)
+		snap_keep_resume(origin->keep);
+	mark_files(origin);
 	mutex_unlock(&origin->lock);
 	cow_dev_call(&origin->dev, unpause, NULL, false);
 	return 0;
@@ -513,7 +761,8 @@ static int mark(struct snap_origin *origin, const char *first, const char *count
 	if (!origin->cbt.entries)
 		return -EOPNOTSUPP;
 	mutex_lock(&origin->lock);	/* no take meanwhile */
-	snap_cbt_mark(&origin->cbt, sector, nr);
+	mark_sectors(origin, sector, nr);
+	record_marks(origin);
 	mutex_unlock(&origin->lock);
 	return 0;
 }
@@ -525,6 +774,10 @@ static int origin_message(struct dm_target *ti, unsigned int argc, char **argv,
 
 	if (argc == 3 && !strcasecmp(argv[0], "mark"))
 		return mark(origin, argv[1], argv[2]);
+	if (argc == 1 && !strcasecmp(argv[0], "forget"))
+		return snap_log_forget(origin);
+	if (argc == 1 && !strcasecmp(argv[0], "save"))
+		return origin->keep ? snap_keep_save(origin->keep) : -EOPNOTSUPP;
 	DMERR("%s: unknown message", dm_device_name(origin->dev.md));
 	return -EINVAL;
 }
@@ -557,15 +810,29 @@ static void emit_info(struct snap_origin *origin, char *result, unsigned int max
 	unsigned int sz = 0;
 
 	cow_dev_call(dev, count_images, &figures, false);
-	figures.memory += snap_cbt_memory(&origin->cbt);
-	DMEMIT("%s %u %u %llu %llu %llu %llu %llu %llu %pUb %u",
+	figures.memory += snap_cbt_memory(&origin->cbt) + snap_keep_memory(origin->keep);
+	DMEMIT("%s %u %u %llu %llu %llu %llu %llu %llu %pUb %u %s %s",
 	       READ_ONCE(origin->armed) ? "active" : "idle", figures.images,
 	       figures.block_sectors << 9, READ_ONCE(dev->cow.stats.copied_blocks),
 	       READ_ONCE(dev->cow.stats.copies), READ_ONCE(dev->cow.stats.groups),
 	       cow_dev_memory(dev) + figures.memory,
 	       cow_dev_memory_peak(dev) + figures.memory,
 	       origin->cbt.entries ? 512ULL << origin->cbt.shift : 0,
-	       origin->cbt.generation, READ_ONCE(origin->cbt.epoch));
+	       origin->cbt.generation, READ_ONCE(origin->cbt.epoch),
+	       snap_log_state(origin), snap_keep_state(origin->keep));
+}
+
+static void emit_table(const struct origin_target *ot, char *result, unsigned int maxlen)
+{
+	unsigned int nr = (ot->cbt_sectors ? 2 : 0) + (ot->tracking ? 2 : 0), sz = 0;
+
+	DMEMIT("%s", ot->dev->name);
+	if (nr)
+		DMEMIT(" %u", nr);
+	if (ot->cbt_sectors)
+		DMEMIT(" cbt_block_size %u", ot->cbt_sectors << SECTOR_SHIFT);
+	if (ot->tracking)
+		DMEMIT(" tracking %s", ot->tracking->name);
 }
 
 static void origin_status(struct dm_target *ti, status_type_t type,
@@ -580,14 +847,13 @@ static void origin_status(struct dm_target *ti, status_type_t type,
 		emit_info(ot->origin, result, maxlen);
 		break;
 	case STATUSTYPE_TABLE:
-		DMEMIT("%s", ot->dev->name);
-		if (ot->cbt_sectors)
-			DMEMIT(" 2 cbt_block_size %u", ot->cbt_sectors << SECTOR_SHIFT);
+		emit_table(ot, result, maxlen);
 		break;
 	case STATUSTYPE_IMA:
 		DMEMIT_TARGET_NAME_VERSION(ti->type);
-		DMEMIT(",device=%s,cbt_block_size=%llu;", ot->dev->name,
-		       512ULL << ot->origin->cbt.shift);
+		DMEMIT(",device=%s,cbt_block_size=%llu,tracking=%s;", ot->dev->name,
+		       512ULL << ot->origin->cbt.shift,
+		       ot->tracking ? ot->tracking->name : "none");
 		break;
 	}
 }
@@ -655,3 +921,5 @@ MODULE_DESCRIPTION(DM_NAME " snapshots of many devices at one instant");
 MODULE_AUTHOR("The dm-cow developers");
 MODULE_LICENSE("GPL");
 MODULE_ALIAS("dm-blksnap-origin");
+MODULE_ALIAS("dm-blksnap-file");
+MODULE_ALIAS("dm-blksnap-map");

@@ -198,7 +198,6 @@ void snap_pin_put(struct snap_pin *pin)
 u64 snap_pin_find(const struct snap_pin *pin, u64 sector, u64 *left)
 {
 	unsigned int low = 0, high = pin->nr;
-	const struct snap_extent *extent;
 
 	/* The last extent that begins at or before it. */
 	while (high - low > 1) {
@@ -209,7 +208,7 @@ u64 snap_pin_find(const struct snap_pin *pin, u64 sector, u64 *left)
 		else
 			high = middle;
 	}
-	extent = &pin->extents[low];
-	*left = (high < pin->nr ? pin->extents[high].start : pin->sectors) - sector;
-	return extent->place + (sector - extent->start);
+	sector -= pin->extents[low].start;
+	*left = snap_extent_sectors(pin, low) - sector;
+	return pin->extents[low].place + sector;
 }

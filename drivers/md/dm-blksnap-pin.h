@@ -39,6 +39,12 @@ int snap_pin_get(struct snap_pin *pin, struct file *file);
 /* May wait for the filesystem. */
 void snap_pin_put(struct snap_pin *pin);
 
+static inline u64 snap_extent_sectors(const struct snap_pin *pin, unsigned int i)
+{
+	return (i + 1 < pin->nr ? pin->extents[i + 1].start : pin->sectors) -
+	       pin->extents[i].start;
+}
+
 /* Where @sector of the file is, and how many follow it there in @left. */
 u64 snap_pin_find(const struct snap_pin *pin, u64 sector, u64 *left);
 

@@ -568,11 +568,67 @@ static void lost_images_say_so(void **data)
 	assert_true(sim.lost > 50);
 }
 
+/* An epoch with a log belongs to the origin: it is the only one, and needs no image. */
+static void persistent_goes_on_alone(void **data)
+{
+	struct cow_ranges moved;
+	struct snap_epoch logged, other;
+	struct snap_store store = { .size = 100 };
+	LIST_HEAD(dead);
+	u64 at;
+
+	(void)data;
+	assert_int_equal(cow_init(&sim.cow, NR * BLOCK_SECTORS, 0, NULL, &env), 0);
+	snap_init(&sim.snap, &sim.cow, &ops);
+	memset(&logged, 0, sizeof(logged));
+	memset(&other, 0, sizeof(other));
+	assert_int_equal(snap_epoch_init(&logged, &sim.snap, &store, BLOCK_SECTORS), 0);
+	assert_int_equal(snap_epoch_init(&other, &sim.snap, &store, BLOCK_SECTORS), 0);
+	logged.persistent = true;
+	assert_int_equal(cow_ranges_init(&moved), 0);
+	assert_int_equal(cow_ranges_add(&moved, 1000 + 7, 3, 50), 0);
+	assert_int_equal(snap_epoch_fill(&logged, &moved, 1000), 0);
+	cow_ranges_exit(&moved);
+	assert_int_equal(logged.kept_blocks, 3);
+	assert_true(cow_ranges_find(&logged.kept, 9, &at) && at == 52);
+	assert_ptr_equal(logged.kept.pool, &sim.snap.pool);
+
+	/* What cannot be begun leaves nothing behind, and may be tried again. */
+	snap_arm(&sim.snap, &logged);
+	assert_false(snap_may_arm(&sim.snap, &other));
+	snap_disarm(&sim.snap, &logged);
+	assert_true(sim.cow.passing && logged.state == SNAP_NEW && !logged.held);
+	assert_int_equal(logged.map.nr_blocks, NR);
+	assert_true(snap_may_arm(&sim.snap, &other));
+
+	snap_arm(&sim.snap, &logged);
+	snap_remove(&sim.snap, &logged, &dead);
+	assert_true(list_empty(&dead) && !sim.cow.passing);
+	assert_false(snap_may_arm(&sim.snap, &other));
+	snap_abandon(&sim.snap, SNAP_FORGOTTEN);
+	assert_int_equal(logged.state, SNAP_FORGOTTEN);
+	assert_true(snap_may_arm(&sim.snap, &other));
+	snap_sweep(&sim.snap, &dead);
+	assert_ptr_equal(dead.next, &logged.node);
+	list_del(&logged.node);
+
+	/* The other way round. */
+	snap_arm(&sim.snap, &other);
+	assert_false(snap_may_arm(&sim.snap, &logged));
+	snap_remove(&sim.snap, &other, &dead);
+	assert_ptr_equal(dead.next, &other.node);
+	snap_epoch_exit(&logged);
+	snap_epoch_exit(&other);
+	cow_exit(&sim.cow);
+	snap_exit(&sim.snap);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(images_stay_as_they_were),
 		cmocka_unit_test(lost_images_say_so),
+		cmocka_unit_test(persistent_goes_on_alone),
 	};
 
 	return cmocka_run_group_tests_name("epoch", tests, NULL, NULL);
