@@ -163,9 +163,7 @@ static int take_option(int c, void *data)
 
 	if (c != OPT_STOP_AFTER)	/* for tests: a cut at that write */
 		return bow_common_option(&cmd_commit, c);
-	if (!parse_number(optarg, &req->stop_after))
-		return -1;
-	return bow_usage_error(&cmd_commit, "--stop-after wants a number");
+	return bow_stop_after_option(&cmd_commit, &req->stop_after);
 }
 
 static int run(int argc, char **argv)

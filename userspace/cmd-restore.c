@@ -69,6 +69,8 @@ static int refuse(const struct offline *off, const struct request *req)
 			  req->path, req->path);
 	else if (off->error == COW_LOG_WRONG_SIZE)
 		error_msg("name the device that the bow device was made on, not a part or a copy of another size");
+	else if (off->error == COW_LOG_WRONG_KIND)
+		error_msg("%s is the store of a snapshot of another device", req->path);
 	else if (off->has_tail && !req->roll_forward &&
 		 off->pic.log.head.state == COW_LOG_CHECKPOINT)
 		error_msg("the present contents are still whole; to keep them and give the checkpoint up: bow restore --roll-forward %s",
@@ -180,7 +182,8 @@ static bool is_useless(const struct offline *off)
 {
 	if (!off->has_log)
 		return true;
-	if (off->error == COW_LOG_BAD_VERSION || off->error == COW_LOG_BAD_FEATURES)
+	if (off->error == COW_LOG_BAD_VERSION || off->error == COW_LOG_BAD_FEATURES ||
+	    off->error == COW_LOG_WRONG_KIND)
 		return false;
 	return off->error && (!off->has_tail ||
 			      off->pic.log.head.state == COW_LOG_RESTORING);
@@ -188,6 +191,9 @@ static bool is_useless(const struct offline *off)
 
 static int refuse_discard(const struct offline *off)
 {
+	if (off->error == COW_LOG_WRONG_KIND)
+		return fail(BOW_REFUSED, "%s is the store of a snapshot; nothing was written",
+			    off->dev.path);
 	if (!off->has_tail)
 		return fail(BOW_REFUSED, "%s: %s: a newer bow can use this log; nothing was written",
 			    off->dev.path, cow_log_strerror(off->error));
@@ -266,9 +272,7 @@ static int take_option(int c, void *data)
 	case OPT_UUID:
 		return rescue_option(&cmd_restore, &req->rescue, c);
 	case OPT_STOP_AFTER:	/* for tests: a cut at that write */
-		if (!parse_number(optarg, &req->stop_after))
-			return -1;
-		return bow_usage_error(&cmd_restore, "--stop-after wants a number");
+		return bow_stop_after_option(&cmd_restore, &req->stop_after);
 	}
 	return bow_common_option(&cmd_restore, c);
 }

@@ -56,6 +56,12 @@ int bow_usage_error(const struct command *cmd, const char *what)
 	return try_help(cmd->name);
 }
 
+int bow_stop_after_option(const struct command *cmd, u64 *number)
+{
+	return !parse_number(optarg, number) ? -1 :
+	       bow_usage_error(cmd, "--stop-after wants a number");
+}
+
 static bool take_flag(struct bow_flags *flags, int option)
 {
 	switch (option) {

@@ -49,20 +49,28 @@ enum {
 	OPT_FORCE,
 	OPT_FORCE_INCOMPLETE,
 	OPT_JSON,
+	OPT_LIMIT,
 	OPT_LOW_WATER,
 	OPT_NAME,
+	OPT_INSIDE,
+	OPT_ONCE,
 	OPT_ON_FULL,
+	OPT_PERSISTENT,
 	OPT_QUIET,
 	OPT_RECLAIM,
 	OPT_RESUME,
 	OPT_ROLL_FORWARD,
 	OPT_SCAN,
+	OPT_SECTOR,
 	OPT_SINCE,
 	OPT_SIZE,
+	OPT_STEP,
 	OPT_STOP_AFTER,
 	OPT_STORE,
+	OPT_TIMEOUT,
 	OPT_TEST_PAUSE_MS,
 	OPT_TEST_WAIT,
+	OPT_TRACKING,
 	OPT_UUID,
 };
 
@@ -95,6 +103,9 @@ int bow_parse(const struct command *cmd, int argc, char **argv,
 	      const struct option *options, struct bow_flags *flags,
 	      int (*take)(int option, void *data), void *data,
 	      const char *wanted, const char **argument);
+
+/* For tests: the argument of --stop-after. -1, else the exit status. */
+int bow_stop_after_option(const struct command *cmd, u64 *number);
 
 /* Complains about missing or extra arguments; the result is to be returned. */
 int bow_usage_error(const struct command *cmd, const char *what);

@@ -6,12 +6,14 @@
  * beforehand, and in between there is nothing but ioctls.
  *
  * If the worker dies there, a guardian resumes: a child that waits on a pipe
- * whose other end the worker has.
+ * whose other end the worker has. It does the same if the worker takes too long
+ * to suspend all: nothing can interrupt that.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <libdevmapper.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -39,28 +41,41 @@ struct steps {
 	unsigned int nr, nr_acts;
 };
 
-/* A guardian has only one thing to say: that it is ready. */
 struct guardian {
 	pid_t pid;
-	int pipe;		/* our end; a byte in it: all is well */
+	int pipe;		/* what the worker says: one of the words below */
+	int answers;		/* what it says: a byte when it is ready, then... */
+};				/* ...to SUSPENDED whether it was too late */
+
+enum word {
+	DISMISSED,		/* all is well */
+	SUSPENDING,
+	SUSPENDED,		/* all of them, or no more of them */
+	NOTHING,		/* said in time */
+	DEATH,			/* of the worker */
 };
+
+/* Too late: how often to look for what has been suspended since. */
+#define AGAIN_MS 500
 
 /* ---- steps ------------------------------------------------------------------- */
 
-static bool make_step(struct step *step, int type, const char *name)
+static bool make_step(struct step *step, int type, const char *name,
+		      unsigned int udev_flags)
 {
 	step->dmt = dm_task_create(type);
 	if (!step->dmt || !dm_task_set_name(step->dmt, name))
 		return false;
 	return type != DM_DEVICE_RESUME ||
-	       dm_task_set_cookie(step->dmt, &step->cookie, 0);
+	       dm_task_set_cookie(step->dmt, &step->cookie, (uint16_t)udev_flags);
 }
 
 static bool make_act(struct step *step, const struct critical_action *action)
 {
 	if (!action->message)
-		return make_step(step, DM_DEVICE_RESUME, action->name);
-	return make_step(step, DM_DEVICE_TARGET_MSG, action->name) &&
+		return make_step(step, DM_DEVICE_RESUME, action->name,
+				 action->udev_flags);
+	return make_step(step, DM_DEVICE_TARGET_MSG, action->name, 0) &&
 	       dm_task_set_sector(step->dmt, 0) &&
 	       dm_task_set_message(step->dmt, action->message);
 }
@@ -79,9 +94,9 @@ static bool make_steps(struct steps *steps, const struct critical *crit)
 	steps->clear = steps->resume + steps->nr;
 	steps->act = steps->clear + steps->nr;
 	for (i = 0; i < steps->nr; i++)
-		if (!make_step(&steps->suspend[i], DM_DEVICE_SUSPEND, crit->names[i]) ||
-		    !make_step(&steps->resume[i], DM_DEVICE_RESUME, crit->names[i]) ||
-		    !make_step(&steps->clear[i], DM_DEVICE_CLEAR, crit->names[i]) ||
+		if (!make_step(&steps->suspend[i], DM_DEVICE_SUSPEND, crit->names[i], 0) ||
+		    !make_step(&steps->resume[i], DM_DEVICE_RESUME, crit->names[i], 0) ||
+		    !make_step(&steps->clear[i], DM_DEVICE_CLEAR, crit->names[i], 0) ||
 		    (crit->no_lockfs && !dm_task_skip_lockfs(steps->suspend[i].dmt)))
 			return false;
 	for (i = 0; i < steps->nr_acts; i++)
@@ -185,7 +200,7 @@ static void spare_from_oom_killer(void)
 
 /* ---- signals ------------------------------------------------------------------ */
 
-static void block_signals(sigset_t *old)
+void block_signals(sigset_t *old)
 {
 	sigset_t all;
 
@@ -214,11 +229,63 @@ static void resume_all(struct steps *steps)
 		run_step(&steps->resume[i]);
 }
 
+/*
+ * While the worker suspends: the first ones first, for the one that it is at can
+ * be waiting for those. What is not suspended is left alone by this.
+ */
+static void resume_early(struct steps *steps)
+{
+	unsigned int i;
+
+	for (i = 0; i < steps->nr; i++)
+		run_step(&steps->resume[i]);
+}
+
+static enum word hear(int from_worker, int timeout_ms)
+{
+	struct pollfd fd = { .fd = from_worker, .events = POLLIN };
+	ssize_t n;
+	char byte;
+
+	do
+		n = poll(&fd, 1, timeout_ms);
+	while (n < 0 && errno == EINTR);
+	if (!n)
+		return NOTHING;
+	do
+		n = read(from_worker, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	return n == 1 ? (enum word)byte : DEATH;
+}
+
+/* Until the worker has died, or needs nobody any more. */
+static enum word watch(int from_worker, int to_worker, const struct critical *crit,
+		       struct steps *steps)
+{
+	int timeout_ms = -1;
+	bool late = false;
+	enum word word;
+
+	while ((word = hear(from_worker, timeout_ms)) != DISMISSED && word != DEATH) {
+		if (word == NOTHING) {
+			late = true;
+			resume_early(steps);
+			timeout_ms = AGAIN_MS;
+		} else if (word == SUSPENDING) {
+			timeout_ms = crit->suspend_ms ? (int)crit->suspend_ms : -1;
+		} else {
+			timeout_ms = -1;
+			if (write(to_worker, late ? "1" : "", 1) != 1)
+				return DEATH;
+		}
+	}
+	return word;
+}
+
 static void guard(int from_worker, int to_worker, const struct critical *crit,
 		  struct steps *steps)
 {
 	char name[16], byte = 0;
-	ssize_t n;
 
 	/* Not to be hit by what is meant for the worker's group. */
 	setsid();
@@ -226,11 +293,7 @@ static void guard(int from_worker, int to_worker, const struct critical *crit,
 	prctl(PR_SET_NAME, name, 0, 0, 0);
 	if (lock_memory(steps) || write(to_worker, &byte, 1) != 1)
 		_exit(1);
-	close(to_worker);
-	do
-		n = read(from_worker, &byte, 1);
-	while (n < 0 && errno == EINTR);
-	if (n == 1)
+	if (watch(from_worker, to_worker, crit, steps) == DISMISSED)
 		_exit(0);
 	resume_all(steps);
 	wait_for_all(steps);
@@ -262,28 +325,38 @@ static int start_guardian(struct guardian *guardian, const struct critical *crit
 	close(down[0]);
 	close(up[1]);
 	guardian->pipe = down[1];
+	guardian->answers = up[0];
 	/* The child's end closes if it could not get ready. */
-	if (read(up[0], &byte, 1) != 1) {
-		close(up[0]);
-		return -EAGAIN;
-	}
-	close(up[0]);
-	return 0;
+	return read(up[0], &byte, 1) == 1 ? 0 : -EAGAIN;
+}
+
+static bool tell(const struct guardian *guardian, enum word word)
+{
+	char byte = (char)word;
+
+	return write(guardian->pipe, &byte, 1) == 1;
+}
+
+/* From here on it leaves the devices alone. Did it until now? */
+static bool in_time(const struct guardian *guardian)
+{
+	char late;
+
+	return tell(guardian, SUSPENDED) && read(guardian->answers, &late, 1) == 1 && !late;
+}
+
+static void leave(struct guardian *guardian)
+{
+	close(guardian->pipe);
+	waitpid(guardian->pid, NULL, 0);
+	close(guardian->answers);
 }
 
 static void dismiss_guardian(struct guardian *guardian)
 {
-	if (write(guardian->pipe, "", 1) != 1)
+	if (!tell(guardian, DISMISSED))
 		warn_msg("the guardian process is gone");
-	close(guardian->pipe);
-	waitpid(guardian->pid, NULL, 0);
-}
-
-/* It does for us what it would do if we had died. */
-static void call_guardian(struct guardian *guardian)
-{
-	close(guardian->pipe);
-	waitpid(guardian->pid, NULL, 0);
+	leave(guardian);
 }
 
 /* ---- the section itself ------------------------------------------------------ */
@@ -317,16 +390,27 @@ static void failed_at(struct critical *crit, enum critical_stage stage,
 }
 
 /* How many are to be resumed. */
-static unsigned int suspend_all(struct critical *crit, struct steps *steps)
+static unsigned int suspend_all(struct critical *crit, struct steps *steps,
+				const struct guardian *guardian)
 {
-	unsigned int i;
+	double start = now_ms(), end, longest = 0;
+	unsigned int i, slowest = 0;
 	int err;
 
+	tell(guardian, SUSPENDING);
 	for (i = 0; i < steps->nr && !crit->error; i++) {
 		err = run_step(&steps->suspend[i]);
 		if (err)
 			failed_at(crit, CRITICAL_SUSPEND, i, err);
+		end = now_ms();
+		if (end - start > longest) {
+			longest = end - start;
+			slowest = i;
+		}
+		start = end;
 	}
+	if (!in_time(guardian))
+		failed_at(crit, CRITICAL_SUSPEND, slowest, ETIMEDOUT);
 	/* The one that failed as well: it may have got half-way. */
 	return i;
 }
@@ -344,10 +428,11 @@ static void act_all(struct critical *crit, struct steps *steps)
 }
 
 /* Nothing here may touch a file, write a message or wait for udev. */
-static void suspended_section(struct critical *crit, struct steps *steps)
+static void suspended_section(struct critical *crit, struct steps *steps,
+			      const struct guardian *guardian)
 {
 	double start = now_ms();
-	unsigned int i = suspend_all(crit, steps);
+	unsigned int i = suspend_all(crit, steps, guardian);
 	int err;
 
 	wait_at(crit, CRITICAL_SUSPENDED);
@@ -365,7 +450,8 @@ static void suspended_section(struct critical *crit, struct steps *steps)
 	crit->ms = now_ms() - start;
 }
 
-static void prepare_and_go(struct critical *crit, struct steps *steps)
+static void prepare_and_go(struct critical *crit, struct steps *steps,
+			   const struct guardian *guardian)
 {
 	int r = 0;
 
@@ -377,7 +463,7 @@ static void prepare_and_go(struct critical *crit, struct steps *steps)
 	wait_at(crit, CRITICAL_PREPARED);
 	crit->interrupted = crit->undo && want_to_stop();
 	if (!r && !crit->interrupted)
-		suspended_section(crit, steps);
+		suspended_section(crit, steps, guardian);
 	/* A table that has been swapped is in use now. */
 	if (crit->undo && !crit->swap && want_to_stop())
 		crit->interrupted = true;
@@ -388,7 +474,7 @@ static int finish(struct critical *crit, struct steps *steps,
 		  struct guardian *guardian)
 {
 	if (crit->error && crit->stage == CRITICAL_RESUME) {
-		call_guardian(guardian);
+		leave(guardian);	/* it does what it would do if we had died */
 		error_msg("%s: cannot resume: %s; try 'dmsetup resume %s'",
 			  crit->names[crit->index], strerror(crit->error),
 			  crit->names[crit->index]);
@@ -404,7 +490,7 @@ static int finish(struct critical *crit, struct steps *steps,
 
 static int run_guarded(struct critical *crit, struct steps *steps)
 {
-	struct guardian guardian = { .pid = -1, .pipe = -1 };
+	struct guardian guardian = { .pid = -1, .pipe = -1, .answers = -1 };
 	int r, status;
 	sigset_t old;
 
@@ -415,7 +501,7 @@ static int run_guarded(struct critical *crit, struct steps *steps)
 		status = fail(BOW_SYSTEM, "cannot start a guardian process: %s",
 			      strerror(-r));
 	} else {
-		prepare_and_go(crit, steps);
+		prepare_and_go(crit, steps, &guardian);
 		status = finish(crit, steps, &guardian);
 	}
 	/* Ends us if somebody wanted that. */

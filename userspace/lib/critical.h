@@ -5,6 +5,8 @@
 #ifndef BOW_CRITICAL_H
 #define BOW_CRITICAL_H
 
+#include <signal.h>
+
 #include "dm-cow-env.h"
 
 /* For tests: wait for a byte on the standard input at this point. */
@@ -21,8 +23,12 @@ enum critical_point critical_point(const char *word);
 
 struct critical_action {
 	const char *name;	/* of a dm device */
-	const char *message;	/* to its first target; NULL: resume it */
+	const char *message;	/* to its first target; NULL: resume it... */
+	unsigned int udev_flags;	/* ...with these DM_UDEV_* */
 };
+
+/* All of them; @old is for SIG_SETMASK. */
+void block_signals(sigset_t *old);
 
 enum critical_stage {
 	CRITICAL_PREPARE, CRITICAL_SUSPEND, CRITICAL_ACT, CRITICAL_RESUME,
@@ -47,6 +53,13 @@ struct critical {
 	int (*prepare)(void *data);	/* 0, or -errno with the reason told */
 	void (*undo)(void *data);
 	void *data;
+
+	/*
+	 * How long all suspends together may take; 0: as long as they want. Who
+	 * holds one of the devices up may wait for another that is suspended
+	 * already: all are resumed then, and it has failed with ETIMEDOUT.
+	 */
+	unsigned int suspend_ms;
 
 	unsigned int pause_ms;		/* testing: sleep after the actions */
 	enum critical_point wait;	/* testing */

@@ -98,11 +98,7 @@ static int dev_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 
 static void count_write(struct bow_dev *dev)
 {
-	if (++dev->writes != dev->stop_after)
-		return;
-	error_msg("stopped after %llu writes, as asked",
-		  (unsigned long long)dev->writes);
-	_exit(BOW_SYSTEM);
+	count_step(&dev->writes, dev->stop_after, "writes");
 }
 
 static int dev_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors)

@@ -189,6 +189,14 @@ const char *device_node(const char *number, char path[USER_TEXT])
 	return path;
 }
 
+const char *device_path(dev_t dev, char path[USER_TEXT])
+{
+	char number[32];
+
+	snprintf(number, sizeof(number), "%u:%u", major(dev), minor(dev));
+	return device_node(number, path);
+}
+
 bool file_is_looped(const char *path, char name[USER_TEXT])
 {
 	char *real = realpath(path, NULL), line[PATH_MAX];

@@ -45,6 +45,8 @@ bool device_dm_name(dev_t dev, char *name, int size);
 
 /* The node of "8:16", as /dev/sdb, or @number itself; into @path, returned. */
 const char *device_node(const char *number, char path[USER_TEXT]);
+/* The same of @dev. */
+const char *device_path(dev_t dev, char path[USER_TEXT]);
 
 /* A loop device that uses the file @path, as "loop0"; false if none. */
 bool file_is_looped(const char *path, char name[USER_TEXT]);

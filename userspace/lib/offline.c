@@ -35,12 +35,125 @@ int offline_open(struct offline *off, const char *path, bool writable)
 	return fail(BOW_SYSTEM, "out of memory");
 }
 
+/* ---- an origin and its store ---------------------------------------------- */
+
+static struct offline *to_offline(struct cow_io *io)
+{
+	return container_of(io, struct offline, both);
+}
+
+static struct cow_io *side(struct offline *off, u64 *sector)
+{
+	if (*sector < COW_ORIGIN_BASE)
+		return off->store_io;
+	*sector -= COW_ORIGIN_BASE;
+	return &off->dev.io;
+}
+
+static int both_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
+{
+	struct cow_io *one = side(to_offline(io), &sector);
+
+	return cow_read(one, sector, buf, sectors);
+}
+
+static int both_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors)
+{
+	struct offline *off = to_offline(io);
+	struct cow_io *one = side(off, &sector);
+	int r = cow_write(one, sector, buf, sectors);
+
+	if (!r)
+		count_step(&off->writes, off->stop_after, "writes");
+	return r;
+}
+
+static int both_flush(struct cow_io *io)
+{
+	struct offline *off = to_offline(io);
+	int r = cow_flush(off->store_io);
+
+	return r ? r : cow_flush(&off->dev.io);
+}
+
+static const struct cow_io_ops both_ops = {
+	.read = both_read,
+	.write = both_write,
+	.flush = both_flush,
+};
+
+static int open_both(struct offline *off, const char *path, const char *store,
+		     bool writable)
+{
+	int status = bow_dev_open(&off->store, store, writable);
+
+	if (status)
+		return status;
+	status = bow_dev_open(&off->dev, path, writable);
+	if (status)
+		bow_dev_close(&off->store);
+	return status;
+}
+
+static int put_together(struct offline *off, struct cow_io *store)
+{
+	off->store_io = store;
+	off->both.ops = &both_ops;
+	off->both.sectors = COW_ORIGIN_BASE + off->dev.io.sectors;
+	off->both.store_sectors = store->sectors;
+	off->both.atomic_sectors = store->atomic_sectors;
+	return cow_picture_init(&off->pic, &off->both) ? fail(BOW_SYSTEM, "out of memory") : 0;
+}
+
+int offline_open_apart(struct offline *off, const char *path, const char *store,
+		       bool writable)
+{
+	int status;
+
+	memset(off, 0, sizeof(*off));
+	status = open_both(off, path, store, writable);
+	if (status)
+		return status;
+	if (off->store.io.sectors < COW_PAGE_SECTORS || !off->dev.io.sectors)
+		status = fail(BOW_REFUSED, "%s is too small to be a store of %s", store, path);
+	else
+		status = put_together(off, &off->store.io);
+	if (!status)
+		return 0;
+	bow_dev_close(&off->dev);
+	bow_dev_close(&off->store);
+	return status;
+}
+
+int offline_open_inside(struct offline *off, const char *path, u64 sector, bool writable)
+{
+	int status;
+
+	memset(off, 0, sizeof(*off));
+	status = bow_dev_open(&off->dev, path, writable);
+	if (status)
+		return status;
+	status = inside_open(&off->inside, &off->dev, sector);
+	if (!status)
+		status = put_together(off, &off->inside.io);
+	if (!status)
+		return 0;
+	inside_close(&off->inside);
+	bow_dev_close(&off->dev);
+	return status;
+}
+
+/* ---- reading --------------------------------------------------------------- */
+
 void offline_close(struct offline *off)
 {
 	cow_picture_exit(&off->pic);
 	scan_exit(&off->scan);
 	cow_free(off->page0);
+	inside_close(&off->inside);
 	bow_dev_close(&off->dev);
+	if (off->store.path)
+		bow_dev_close(&off->store);
 }
 
 static void on_checked(struct cow_picture *pic, u64 sectors)
@@ -53,6 +166,23 @@ static int count_sectors(void *data, u64 __always_unused from,
 {
 	*(u64 *)data += sectors;
 	return 0;
+}
+
+static int meets_store(void *data, u64 __always_unused from, u64 to, u32 sectors)
+{
+	return inside_has(data, to - COW_ORIGIN_BASE, sectors);
+}
+
+/*
+ * What a rollback reads from it must not write to, or what it does first would change
+ * what it does next.
+ */
+static enum cow_log_error check_inside(struct offline *off)
+{
+	if (!off->inside.nr ||
+	    !cow_picture_each_original(&off->pic, meets_store, &off->inside))
+		return COW_LOG_OK;
+	return COW_LOG_OVERLAP;
 }
 
 int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)
@@ -71,6 +201,8 @@ int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)
 		return BOW_SYSTEM;
 	if (off->error == COW_LOG_NO_MEMORY)
 		return fail(BOW_SYSTEM, "out of memory");
+	if (!off->error)
+		off->error = check_inside(off);
 	off->has_log = off->error != COW_LOG_NO_MAGIC;
 	off->has_tail = off->pic.has_tail;
 	if (!off->error)
@@ -82,8 +214,10 @@ int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)
 int offline_read_again(struct offline *off, enum cow_picture_depth depth,
 		       bool quiet)
 {
+	struct cow_io *io = off->pic.io;
+
 	cow_picture_exit(&off->pic);
-	if (cow_picture_init(&off->pic, &off->dev.io))
+	if (cow_picture_init(&off->pic, io))
 		return fail(BOW_SYSTEM, "out of memory");
 	off->restore_sectors = 0;
 	return offline_read(off, depth, quiet);
@@ -108,7 +242,7 @@ int offline_complain(const struct offline *off)
 		snprintf(where, sizeof(where), ", record %d, source sector %llu",
 			 complaint->record, (unsigned long long)complaint->source);
 	error_msg("%s: log damaged: %s (page %llu at sector %llu%s); nothing was written",
-		  off->dev.path, cow_log_strerror(off->error),
+		  off->store.path ? off->store.path : off->dev.path, cow_log_strerror(off->error),
 		  (unsigned long long)complaint->sequence,
 		  (unsigned long long)complaint->page_sector, where);
 	return BOW_DAMAGED;
@@ -130,7 +264,7 @@ static int read_live_copies(struct offline *off)
 	u32 i;
 
 	for (i = 0; i < head->hidden_count && !r; i++)
-		r = cow_read(&off->dev.io, head->hidden[i].live, off->pic.buf,
+		r = cow_read(off->pic.io, head->hidden[i].live, off->pic.buf,
 			     off->pic.geo.block_sectors);
 	return r;
 }
@@ -146,7 +280,7 @@ int offline_commit(struct offline *off)
 	int r = read_live_copies(off);
 
 	if (!r)
-		r = cow_commit(&off->pic.log, &off->pic.geo, &off->dev.io,
+		r = cow_commit(&off->pic.log, &off->pic.geo, off->pic.io,
 			       off->pic.buf);
 	return r ? half_done(off, r) : 0;
 }
@@ -190,6 +324,11 @@ static u64 free_bytes(const struct offline *off)
 	return blocks * off->pic.geo.block_sectors << 9;
 }
 
+static u64 device_bytes(const struct cow_head *head)
+{
+	return (head->device_sectors - (cow_head_apart(head) ? COW_ORIGIN_BASE : 0)) << 9;
+}
+
 void offline_print(const struct offline *off)
 {
 	const struct cow_picture *pic = &off->pic;
@@ -199,7 +338,9 @@ void offline_print(const struct offline *off)
 	printf("%-16s %s\n", "state", log_state_name(head->state));
 	printf("%-16s %s\n", "taken", format_time(time, head->time));
 	printf("%-16s %s\n", "uuid", format_uuid(uuid, head->uuid));
-	print_size("device", head->device_sectors << 9);
+	print_size("device", device_bytes(head));
+	if (cow_head_apart(head))
+		print_size("used of store", head->store_sectors << 9);
 	print_size("block size", (u64)head->block_sectors << 9);
 	print_count("generation", head->generation);
 	print_count("pages", pic->nr_pages);
@@ -224,7 +365,9 @@ struct json_object *offline_json(const struct offline *off)
 	json_add_number(obj, "time", head->time);
 	json_add_string(obj, "time_text", format_time(time, head->time));
 	json_add_string(obj, "uuid", format_uuid(uuid, head->uuid));
-	json_add_number(obj, "device_bytes", head->device_sectors << 9);
+	json_add_number(obj, "device_bytes", device_bytes(head));
+	if (cow_head_apart(head))
+		json_add_number(obj, "store_used_bytes", head->store_sectors << 9);
 	json_add_number(obj, "block_bytes", (u64)head->block_sectors << 9);
 	json_add_number(obj, "generation", head->generation);
 	json_add_number(obj, "sequence", head->sequence);

@@ -7,6 +7,7 @@
 
 #include "dev.h"
 #include "dm-cow-picture.h"
+#include "inside.h"
 #include "progress.h"
 #include "scan.h"
 #include "util.h"
@@ -14,6 +15,15 @@
 struct offline {
 	struct bow_dev dev;
 	struct cow_picture pic;
+
+	/* Of a log apart: dev is the origin, the log is on the store. */
+	struct bow_dev store;
+	struct inside inside;		/* it is a file on the origin itself */
+	struct cow_io *store_io;	/* of the one or the other */
+	struct cow_io both;
+	u64 stop_after;			/* testing: exit after so many writes to both */
+	u64 writes;
+
 	struct progress progress;
 	enum cow_log_error error;	/* of the whole log */
 	bool has_log;
@@ -36,6 +46,11 @@ struct offline {
 
 /* 0 or an exit status, with the reason told. */
 int offline_open(struct offline *off, const char *path, bool writable);
+/* The same of a snapshot: a log that is on @store, of the origin @path. */
+int offline_open_apart(struct offline *off, const char *path, const char *store,
+		       bool writable);
+/* The same if the store lies on the origin itself, and begins at that sector. */
+int offline_open_inside(struct offline *off, const char *path, u64 sector, bool writable);
 void offline_close(struct offline *off);
 
 /*

@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <time.h>
+#include <unistd.h>
 #include <uuid/uuid.h>
 
+#include "command.h"
 #include "util.h"
 
 const char *program_name = "bow";
@@ -153,6 +155,14 @@ void json_print(struct json_object *obj)
 	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PRETTY |
 						 JSON_C_TO_STRING_NOSLASHESCAPE));
 	json_object_put(obj);
+}
+
+void count_step(u64 *done, u64 stop_after, const char *what)
+{
+	if (++*done != stop_after)
+		return;
+	error_msg("stopped after %llu %s, as asked", (unsigned long long)*done, what);
+	_exit(BOW_SYSTEM);
 }
 
 double now_ms(void)

@@ -54,6 +54,9 @@ void json_print(struct json_object *obj);
 /* The first line of a small file; false if there is none. */
 bool read_first_line(const char *path, char *text, int size);
 
+/* For tests. One more of @what is done: if that is the one to @stop_after, exit. */
+void count_step(u64 *done, u64 stop_after, const char *what);
+
 /* Milliseconds of a clock that never steps. */
 double now_ms(void);
 
