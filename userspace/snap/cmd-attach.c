@@ -16,6 +16,8 @@ struct request {
 	const char *name;
 	const char *device;		/* with --create */
 	bool create;
+	const char *tracking;		/* or NULL */
+	char features[64];		/* of the table: "", or what follows the device */
 	enum critical_point wait;
 	struct bow_flags flags;
 };
@@ -30,6 +32,7 @@ static void report(const struct request *req, const char *lower, double ms)
 		json_add_string(obj, "name", req->name);
 		json_add_string(obj, "lower", lower);
 		json_add_bool(obj, "created", req->create);
+		json_add_string(obj, "tracking", req->tracking);
 		json_add_bool(obj, "dry_run", req->flags.dry_run);
 		snprintf(text, sizeof(text), "%.1f", ms);
 		json_object_object_add(obj, "suspended_ms",
@@ -45,6 +48,21 @@ static void report(const struct request *req, const char *lower, double ms)
 	else
 		printf("%s: attached over %s, suspended for %.1f ms\n",
 		       req->name, lower, ms);
+}
+
+/* Neither may one wait for the other; see snap-tracking.c. */
+static int check_tracking(struct request *req, const char *name, dev_t device)
+{
+	dev_t number;
+	int status = snap_tracking_check_device(name, device);
+
+	if (status || !req->tracking)
+		return status;
+	status = snap_tracking_check(req->tracking, device, &number);
+	if (!status)
+		snprintf(req->features, sizeof(req->features), " 2 tracking %u:%u",
+			 major(number), minor(number));
+	return status;
 }
 
 /* ---- a device that nobody uses: a new dm device over it --------------------------- */
@@ -78,8 +96,8 @@ static int create_origin(const struct request *req, u64 bytes, dev_t number)
 	char table[BOW_DM_NAME], uuid[BOW_DM_NAME];
 	int r;
 
-	snprintf(table, sizeof(table), "0 %llu " SNAP_ORIGIN_TARGET " %u:%u\n",
-		 (unsigned long long)bytes >> 9, major(number), minor(number));
+	snprintf(table, sizeof(table), "0 %llu " SNAP_ORIGIN_TARGET " %u:%u%s\n",
+		 (unsigned long long)bytes >> 9, major(number), minor(number), req->features);
 	snap_make_uuid(uuid, SNAP_ORIGIN_PREFIX);
 	r = snap_create(req->name, uuid, table, false);
 	if (!r)
@@ -90,15 +108,17 @@ static int create_origin(const struct request *req, u64 bytes, dev_t number)
 	return BOW_SYSTEM;
 }
 
-static int attach_new(const struct request *req)
+static int attach_new(struct request *req)
 {
-	dev_t number;
-	u64 bytes;
+	dev_t number = 0;
+	u64 bytes = 0;
 	int status = check_device(req, &bytes, &number);
 
 	if (!status && bow_dm_exists(req->name))
 		status = fail(BOW_REFUSED, "there is a dm device '%s' already; choose another name",
 			      req->name);
+	if (!status)
+		status = check_tracking(req, req->device, number);
 	if (!status && !req->flags.dry_run)
 		status = create_origin(req, bytes, number);
 	if (!status)
@@ -161,22 +181,6 @@ static int check_live(const struct snap_dev *dev)
 	return BOW_OK;
 }
 
-static u64 device_sectors(const char *number)
-{
-	unsigned long long sectors = 0;
-	char path[128];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/sys/dev/block/%s/size", number);
-	file = fopen(path, "re");
-	if (!file)
-		return 0;
-	if (fscanf(file, "%llu", &sectors) != 1)
-		sectors = 0;
-	fclose(file);
-	return sectors;
-}
-
 /* One linear line over all of a device: then nothing is needed between. */
 static bool is_whole_device(const char *table, char lower[32])
 {
@@ -185,7 +189,7 @@ static bool is_whole_device(const char *table, char lower[32])
 
 	return sscanf(table, "0 %llu linear %31s %llu\n%n", &length, lower,
 		      &offset, &end) == 3 && end && !table[end] && !offset &&
-	       device_sectors(lower) == length;
+	       snap_device_sectors(lower) == length;
 }
 
 static int name_real(struct snap_swap *swap)
@@ -222,9 +226,9 @@ static int swap_table(const struct request *req, struct snap_swap *swap)
 	int status = BOW_OK;
 
 	if (is_whole_device(swap->old_table, lower)) {
-		snprintf(table, sizeof(table), "0 %llu " SNAP_ORIGIN_TARGET " %s\n",
+		snprintf(table, sizeof(table), "0 %llu " SNAP_ORIGIN_TARGET " %s%s\n",
 			 (unsigned long long)snap_table_end(swap->old_table),
-			 lower);
+			 lower, req->features);
 		swap->new_table = table;
 	} else {
 		status = name_real(swap);
@@ -242,12 +246,14 @@ static int swap_table(const struct request *req, struct snap_swap *swap)
 static int attach_live(struct request *req)
 {
 	static struct snap_dev dev;
-	struct snap_swap swap = { .wait = req->wait };
+	struct snap_swap swap = { .wait = req->wait, .features = req->features };
 	char *table;
 	int status = snap_dev_read(req->name, &dev);
 
 	if (!status)
 		status = check_live(&dev);
+	if (!status)
+		status = check_tracking(req, dev.name, dev.number);
 	if (status)
 		return status;
 	req->name = dev.name;
@@ -266,12 +272,8 @@ static int attach_live(struct request *req)
 
 static int attach(struct request *req)
 {
-	int status = bow_dm_open();
+	int status = snap_begin();
 
-	if (!status)
-		status = snap_need_targets();
-	if (!status)
-		status = snap_lock();
 	if (status)
 		return status;
 	return req->create ? attach_new(req) : attach_live(req);
@@ -282,6 +284,7 @@ static const struct option options[] = {
 	{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "test-wait", required_argument, NULL, OPT_TEST_WAIT },
+	{ "tracking", required_argument, NULL, OPT_TRACKING },
 	BOW_COMMON_OPTIONS
 };
 
@@ -292,6 +295,9 @@ static int take_option(int c, void *data)
 	switch (c) {
 	case OPT_CREATE:
 		req->create = true;
+		return -1;
+	case OPT_TRACKING:
+		req->tracking = optarg;
 		return -1;
 	case OPT_TEST_WAIT:
 		req->wait = critical_point(optarg);
@@ -331,6 +337,8 @@ const struct command cmd_attach = {
 	"is not in use, to be used in place of it.\n\n"
 	"Options:\n"
 	"      --create    make a new dm device over <device>\n"
+	"      --tracking <device>\n"
+	"                  keep there what has changed, over a reboot\n"
 	"      --dry-run   check everything, change nothing\n"
 	"      --json      report as JSON\n"
 	"  -h, --help      this text\n"

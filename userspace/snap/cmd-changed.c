@@ -10,7 +10,7 @@ struct request {
 	struct bow_flags flags;
 
 	char id[SNAP_ID];
-	u64 number, ranges, bytes;
+	u64 number, bytes;
 	struct json_object *list;
 };
 
@@ -19,7 +19,6 @@ static int add_range(u64 start, u64 length, void *data)
 	struct request *req = data;
 	struct json_object *range;
 
-	req->ranges++;
 	req->bytes += length;
 	if (!req->flags.json) {
 		printf("%llu %llu\n", (unsigned long long)start, (unsigned long long)length);

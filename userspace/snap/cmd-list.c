@@ -9,7 +9,7 @@
 
 enum {
 	COL_NAME, COL_STATE, COL_SIZE, COL_BLOCK, COL_KEPT, COL_PRIVATE,
-	COL_STORE, COL_USED, COL_MEMORY,
+	COL_STORE, COL_USED, COL_MEMORY, COL_MODE,
 };
 
 static const struct {
@@ -25,6 +25,7 @@ static const struct {
 	[COL_STORE] = { "STORE", 0 },
 	[COL_USED] = { "USED", SCOLS_FL_RIGHT },
 	[COL_MEMORY] = { "MEMORY", SCOLS_FL_RIGHT },
+	[COL_MODE] = { "MODE", 0 },
 };
 
 static bool is_wanted(const struct snap_dev *dev, const char *name)
@@ -46,6 +47,7 @@ static void fill_image(struct libscols_line *line, const struct snap_dev *dev)
 {
 	char node[USER_TEXT], percent[16];
 
+	scols_line_set_data(line, COL_MODE, dev->mode);
 	set_size(line, COL_KEPT, dev->blocks_kept * dev->block_bytes);
 	set_size(line, COL_PRIVATE, dev->blocks_private * dev->block_bytes);
 	scols_line_set_data(line, COL_STORE, device_node(dev->store_text, node));
@@ -164,6 +166,7 @@ static struct json_object *image_json(const struct snap_dev *origin,
 
 	json_add_string(obj, "snapshot", *dev->set_name ? dev->set_name : NULL);
 	json_add_string(obj, "uuid", *dev->set_uuid ? dev->set_uuid : NULL);
+	json_add_string(obj, "mode", dev->mode);
 	snap_id(id, origin, dev);
 	json_add_string(obj, "id", *id ? id : NULL);
 	json_add_string(obj, "store", device_node(dev->store_text, node));
@@ -197,6 +200,10 @@ static struct json_object *origin_json(const struct snap_list *list,
 
 	json_add_string(obj, "device", device_node(dev->lower_text, node));
 	json_add_number(obj, "cbt_block_bytes", dev->cbt_bytes);
+	json_add_string(obj, "persistent", strcmp(dev->persistent, "-") ? dev->persistent : NULL);
+	json_add_string(obj, "tracking", dev->tracking ?
+			device_node(dev->tracking_text, node) : NULL);
+	json_add_bool(obj, "tracking_lost", dev->tracking_lost);
 	json_add_number(obj, "copied_blocks", dev->blocks_copied);
 	json_add_number(obj, "copies", dev->copies);
 	json_add_number(obj, "groups", dev->groups);
@@ -235,6 +242,7 @@ static int list_all(const char *wanted, bool json)
 		status = snap_list_read(&list);
 	if (status)
 		return status;
+	snap_file_tell_leftover(&list);
 	/* It may have been given as a path. */
 	wanted = wanted ? origin.name : NULL;
 	if (json)

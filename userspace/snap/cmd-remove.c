@@ -2,6 +2,8 @@
 /*
  * blksnap remove: end snapshots.
  */
+#include <errno.h>
+
 #include "snap.h"
 
 struct request {
@@ -44,16 +46,42 @@ static unsigned int choose(struct request *req, const char *what, bool by_set)
 	return found;
 }
 
+/* Durably: it is not to be there after the next reboot. */
+static int forget_log(const char *origin)
+{
+	int r = bow_dm_message(origin, "forget");
+
+	if (!r || r == -ENOENT)
+		return BOW_OK;
+	return fail(BOW_SYSTEM, "%s: the log on its store could not be ended: %s; see the kernel log, and overwrite the first 4 KiB of the store",
+		    origin, strerror(-r));
+}
+
+/* A persistent snapshot goes on without its image. */
+static int forget_bare(const struct request *req, const char *what)
+{
+	const struct snap_dev *dev;
+	unsigned int i;
+
+	for (i = 0; i < req->list.nr; i++) {
+		dev = &req->list.devs[i];
+		if (dev->kind != SNAP_ORIGIN || !is_named(dev, what) ||
+		    !strcmp(dev->persistent, "-"))
+			continue;
+		if (!req->flags.dry_run)
+			return forget_log(dev->name);
+		printf("would end the persistent snapshot of %s\n", dev->name);
+		return BOW_OK;
+	}
+	return fail(BOW_REFUSED, "%s has no snapshots; 'blksnap list' lists them", what);
+}
+
 static int choose_images(struct request *req, const char *what)
 {
 	unsigned int sets, one;
 
-	if (req->all) {
-		if (!choose(req, what, false))
-			return fail(BOW_REFUSED, "%s has no snapshots; 'blksnap list' lists them",
-				    what);
-		return BOW_OK;
-	}
+	if (req->all)
+		return choose(req, what, false) ? BOW_OK : forget_bare(req, what);
 	sets = choose(req, what, true);
 	one = choose(req, what, false);
 	if (sets && one)
@@ -76,7 +104,7 @@ static int check_chosen(const struct request *req)
 	return status;
 }
 
-/* Its own images, or one of an older snapshot, may still look into a store. */
+/* An image that is left, or an older one of its origin, may still look into a store. */
 static bool may_be_needed(const struct request *req, const bool *removed, dev_t lower)
 {
 	unsigned int i;
@@ -88,39 +116,67 @@ static bool may_be_needed(const struct request *req, const bool *removed, dev_t 
 	return false;
 }
 
-static bool is_a_file(const struct request *req, dev_t store)
-{
-	unsigned int i;
+/* What becomes of a store one of whose images was removed. */
+struct leftover {
+	bool seen;		/* looked at for an image before this one */
+	bool has_image;
+	bool needed;		/* perhaps: by older images with stores of their own */
+	bool written;
+};
 
-	for (i = 0; i < req->list.nr; i++)
-		if (req->list.devs[i].kind == SNAP_FILE &&
-		    req->list.devs[i].number == store)
-			return true;
-	return false;
+/* It may be wanted yet, whole. */
+static bool has_left_a_log(const struct snap_dev *image)
+{
+	return !strcmp(image->mode, "persistent") && !strcmp(image->state, "detached");
+}
+
+static struct leftover look_at_store(const struct request *req, const bool *removed,
+				     unsigned int i)
+{
+	const struct snap_dev *devs = req->list.devs;
+	struct leftover store = { .seen = false };
+	unsigned int j;
+
+	for (j = 0; j < req->list.nr; j++) {
+		if (devs[j].kind != SNAP_IMAGE || devs[j].store != devs[i].store)
+			continue;
+		store.seen |= removed[j] && j < i;
+		store.has_image |= !removed[j];
+		store.needed |= may_be_needed(req, removed, devs[j].lower);
+		store.written |= devs[j].store_used > 0 && !has_left_a_log(&devs[j]);
+	}
+	return store;
 }
 
 /* Copies of the origins' superblocks may lie there, if all images have gone. */
-static void wipe_stores(const struct request *req, const bool *removed)
+static void leave_stores(const struct request *req, const bool *removed)
 {
 	const struct snap_dev *devs = req->list.devs;
-	unsigned int i, j;
-	bool done, used;
+	struct leftover store;
+	char path[USER_TEXT];
+	unsigned int i;
 
 	for (i = 0; i < req->list.nr; i++) {
-		if (!removed[i] || is_a_file(req, devs[i].store))
+		if (!removed[i] || snap_file_of(&req->list, devs[i].store))
 			continue;
-		done = used = false;
-		for (j = 0; j < req->list.nr; j++) {
-			if (devs[j].kind != SNAP_IMAGE ||
-			    devs[j].store != devs[i].store)
-				continue;
-			done |= !removed[j] || j < i ||
-				may_be_needed(req, removed, devs[j].lower);
-			used |= devs[j].store_used > 0;
-		}
-		if (!done && used)
+		store = look_at_store(req, removed, i);
+		if (store.seen || store.has_image)
+			continue;
+		if (store.needed)
+			warn_msg("%s is not free yet: older snapshots need what is kept there",
+				 device_node(devs[i].store_text, path));
+		else if (store.written)
 			snap_store_wipe(devs[i].store);
 	}
+}
+
+static int forget(const struct snap_list *list, const struct snap_dev *image)
+{
+	const struct snap_dev *origin = snap_origin_of(list, image);
+
+	if (strcmp(image->mode, "persistent") || strcmp(image->state, "active") || !origin)
+		return BOW_OK;
+	return forget_log(origin->name);
 }
 
 static int remove_chosen(const struct request *req)
@@ -138,11 +194,13 @@ static int remove_chosen(const struct request *req)
 			printf("would remove %s\n", req->list.devs[i].name);
 			continue;
 		}
-		r = bow_dm_remove(req->list.devs[i].name);
+		r = forget(&req->list, &req->list.devs[i]);
+		if (!r)
+			r = bow_dm_remove(req->list.devs[i].name);
 		removed[i] = !r;
 		status = status ? status : r;
 	}
-	wipe_stores(req, removed);
+	leave_stores(req, removed);
 	r = req->flags.dry_run ? BOW_OK : snap_files_sweep();
 	status = status ? status : r;
 	free(removed);
@@ -214,7 +272,8 @@ const struct command cmd_remove = {
 	"[options] <snapshot>...\n"
 	"       blksnap remove --all [options] <origin>...\n\n"
 	"Remove all images of a snapshot, or one if it is named as <origin>-<snapshot>.\n"
-	"None may be in use. What was written to them is lost.\n\n"
+	"None may be in use. What was written to them is lost. A persistent snapshot ends\n"
+	"with its image.\n\n"
 	"Options:\n"
 	"      --all       all images of these origins\n"
 	"      --dry-run   check everything, say what would go, change nothing\n"

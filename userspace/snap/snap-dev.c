@@ -64,10 +64,19 @@ static bool parse_file_status(struct snap_dev *dev, const char *line)
 	return true;
 }
 
+/* What follows the device: the number of words, and then pairs of them. */
+static void parse_features(struct snap_dev *dev, const char *line)
+{
+	const char *found = strstr(line, " tracking ");
+
+	if (!found || sscanf(found, " tracking %31s", dev->tracking_text) != 1)
+		return;
+	dev->tracking = parse_device(dev->tracking_text);
+}
+
 static bool parse_table(struct snap_dev *dev, const char *line)
 {
-	unsigned long long block_bytes = 0;
-	char mode[SNAP_WORD];
+	unsigned long long block_bytes = 0, low_water = 0;
 	int n;
 
 	if (dev->kind == SNAP_FILE)
@@ -75,22 +84,25 @@ static bool parse_table(struct snap_dev *dev, const char *line)
 	if (dev->kind == SNAP_ORIGIN) {
 		n = sscanf(line, "%31s", dev->lower_text);
 		dev->lower = parse_device(dev->lower_text);
+		parse_features(dev, line);
 		return n == 1;
 	}
-	n = sscanf(line, "%31s %31s %15s %llu", dev->lower_text,
-		   dev->store_text, mode, &block_bytes);
+	n = sscanf(line, "%31s %31s %15s %llu %*u low_water %llu", dev->lower_text,
+		   dev->store_text, dev->mode, &block_bytes, &low_water);
 	dev->lower = parse_device(dev->lower_text);
 	dev->store = parse_device(dev->store_text);
 	dev->block_bytes = block_bytes;
-	return n == 4;
+	dev->low_water = low_water;
+	return n >= 4;
 }
 
 static bool parse_origin(struct snap_dev *dev, const char *line)
 {
 	unsigned long long n[9] = { 0 };
-	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu %llu %llu %36s %llu",
+	char tracking[SNAP_WORD];
+	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu %llu %llu %36s %llu %15s %15s",
 			 dev->state, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5],
-			 &n[6], &n[7], dev->generation, &n[8]);
+			 &n[6], &n[7], dev->generation, &n[8], dev->persistent, tracking);
 
 	dev->snapshots = n[0];
 	dev->block_bytes = n[1];
@@ -100,15 +112,16 @@ static bool parse_origin(struct snap_dev *dev, const char *line)
 	dev->memory = n[5];
 	dev->memory_peak = n[6];
 	dev->cbt_bytes = n[7];
-	dev->epoch = n[8];
-	return got == 11;
+	dev->tracking_lost = got == 13 && !strcmp(tracking, "lost");
+	return got == 13;
 }
 
 static bool parse_image(struct snap_dev *dev, const char *line)
 {
 	unsigned long long n[6] = { 0 };
-	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu", dev->state,
-			 &n[0], &n[1], &n[2], &n[3], &n[4], &n[5]);
+	char low[SNAP_WORD];
+	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu %15s", dev->state,
+			 &n[0], &n[1], &n[2], &n[3], &n[4], &n[5], low);
 
 	dev->store_used = n[0];
 	dev->store_sectors = n[1];
@@ -116,7 +129,8 @@ static bool parse_image(struct snap_dev *dev, const char *line)
 	dev->blocks_private = n[3];
 	dev->memory = n[4];
 	dev->cbt_number = n[5];
-	return got == 7;
+	dev->low = got == 8 && !strcmp(low, "low");
+	return got == 8;
 }
 
 /* BLKSNAP-<36 characters>-<n>-<name> */
@@ -146,16 +160,21 @@ static enum snap_kind kind_of(const char *type)
 	return type && !strcmp(type, SNAP_TARGET) ? SNAP_IMAGE : SNAP_OTHER;
 }
 
-/* The parameters of its first target. */
+/* The parameters of its first target; only a store of files may have more. */
 static const char *first_target(struct dm_task *dmt, struct snap_dev *dev)
 {
 	uint64_t start, length = 0;
-	char *type = NULL, *params = NULL;
-	bool more = dm_get_next_target(dmt, NULL, &start, &length, &type,
-				       &params);
+	char *type = NULL, *params = NULL, *other;
+	void *next = dm_get_next_target(dmt, NULL, &start, &length, &type, &params);
 
-	dev->kind = more ? SNAP_OTHER : kind_of(type);
+	dev->kind = kind_of(type);
+	if (next && dev->kind != SNAP_FILE)
+		dev->kind = SNAP_OTHER;
 	dev->sectors = length;
+	while (next) {
+		next = dm_get_next_target(dmt, next, &start, &length, &type, &other);
+		dev->sectors = start + length;
+	}
 	return params ? params : "";
 }
 
@@ -242,6 +261,63 @@ int snap_origin_read(const char *name, struct snap_dev *dev)
 	return status;
 }
 
+/* ---- the files of a store ------------------------------------------------------ */
+
+static unsigned int count_lines(const char *text)
+{
+	unsigned int nr = 0;
+
+	while ((text = strchr(text, '\n'))) {
+		text++;
+		nr++;
+	}
+	return nr;
+}
+
+/* From the next line of its table, and of its status. */
+static bool parse_part(struct snap_dev *part, char **table, char **state)
+{
+	char *line = strsep(table, "\n"), *status = strsep(state, "\n");
+	int in_line = 0, in_status = 0;
+	char type[64];
+
+	part->kind = SNAP_FILE;
+	return line && status &&
+	       sscanf(line, "%*u %*u %63s %n", type, &in_line) == 1 && in_line &&
+	       !sscanf(status, "%*u %*u %*s %n", &in_status) && in_status &&
+	       kind_of(type) == SNAP_FILE && parse_file(part, line + in_line) &&
+	       parse_file_status(part, status + in_status);
+}
+
+static struct snap_dev *parse_parts(char *table, char *state, unsigned int nr)
+{
+	struct snap_dev *parts = calloc(nr, sizeof(*parts));
+	unsigned int i;
+
+	for (i = 0; parts && i < nr; i++) {
+		if (parse_part(&parts[i], &table, &state))
+			continue;
+		free(parts);
+		parts = NULL;
+	}
+	return parts;
+}
+
+int snap_parts_read(const char *name, struct snap_dev **parts, unsigned int *nr)
+{
+	char *table = snap_table_read(name), *state = snap_status_read(name);
+
+	*parts = NULL;
+	*nr = table ? count_lines(table) : 0;
+	if (*nr && state)
+		*parts = parse_parts(table, state, *nr);
+	snap_table_free(table);
+	snap_table_free(state);
+	if (*parts)
+		return BOW_OK;
+	return fail(BOW_SYSTEM, "%s: its table is not understood, or not of files alone", name);
+}
+
 /* ---- all of them ---------------------------------------------------------------- */
 
 static int add_dev(const char *name, void *data)
@@ -301,6 +377,16 @@ const struct snap_dev *snap_origin_of(const struct snap_list *list,
 	return NULL;
 }
 
+const struct snap_dev *snap_file_of(const struct snap_list *list, dev_t number)
+{
+	unsigned int i;
+
+	for (i = 0; i < list->nr; i++)
+		if (list->devs[i].kind == SNAP_FILE && list->devs[i].number == number)
+			return &list->devs[i];
+	return NULL;
+}
+
 /* ---- before anything is changed -------------------------------------------------- */
 
 int snap_need_targets(void)
@@ -313,14 +399,54 @@ int snap_need_targets(void)
 	return status;
 }
 
+static int lock_fd = -1;
+
 int snap_lock(void)
 {
-	int fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	lock_fd = open(LOCK_FILE, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
 	/* A guardian keeps it too, for as long as it has something to do. */
-	if (fd < 0 || flock(fd, LOCK_EX))
+	if (lock_fd < 0 || flock(lock_fd, LOCK_EX))
 		return fail(BOW_SYSTEM, "%s: %s", LOCK_FILE, strerror(errno));
 	return BOW_OK;
+}
+
+int snap_begin(void)
+{
+	int status = bow_dm_open();
+
+	if (!status)
+		status = snap_need_targets();
+	return status ? status : snap_lock();
+}
+
+void snap_unlock(void)
+{
+	close(lock_fd);
+	lock_fd = -1;
+}
+
+/* Kept in the lock's file, which whoever comes next has. */
+void snap_note(const char *path)
+{
+	size_t len = strlen(path);
+
+	if (ftruncate(lock_fd, 0) || pwrite(lock_fd, path, len, 0) != (ssize_t)len)
+		warn_msg("%s: %s", LOCK_FILE, strerror(errno));
+}
+
+bool snap_note_read(char path[PATH_MAX])
+{
+	int fd = lock_fd >= 0 ? lock_fd : open(LOCK_FILE, O_RDONLY | O_CLOEXEC);
+	ssize_t len = -1;
+
+	/* What a command that runs is making is not left over. */
+	if (fd >= 0 && (fd == lock_fd || !flock(fd, LOCK_SH | LOCK_NB)))
+		len = pread(fd, path, PATH_MAX - 1, 0);
+	if (fd >= 0 && fd != lock_fd)
+		close(fd);
+	path[len > 0 ? len : 0] = '\0';
+	return *path;
 }
 
 bool snap_valid_name(const char *name, size_t size)

@@ -6,14 +6,17 @@
  * the one that counts; the two must be the same.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "inside.h"
 #include "snap.h"
 
 #ifndef XFS_SUPER_MAGIC
@@ -48,6 +51,33 @@ static const char *why_bad(u32 flags)
 	return flags & ~GOOD_FLAGS ? "has extents of a kind that is not known" : NULL;
 }
 
+static const struct {
+	u64 attribute;
+	const char *what;
+} bad_attributes[] = {
+	{ STATX_ATTR_ENCRYPTED, "is encrypted" },
+	{ STATX_ATTR_COMPRESSED, "is compressed, or would be" },
+	{ STATX_ATTR_VERITY, "is sealed by fs-verity" },
+};
+
+/* What FIEMAP need not tell of. */
+static const char *why_bad_kind(int fd)
+{
+	struct fsxattr attr;
+	struct statx stx;
+	size_t i;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &stx))
+		return "does not tell its attributes";
+	for (i = 0; i < ARRAY_SIZE(bad_attributes); i++)
+		if (stx.stx_attributes & bad_attributes[i].attribute)
+			return bad_attributes[i].what;
+	/* Its device is not the one that stat() names. */
+	if (!ioctl(fd, FS_IOC_FSGETXATTR, &attr) && attr.fsx_xflags & FS_XFLAG_REALTIME)
+		return "is on the realtime device";
+	return NULL;
+}
+
 int snap_file_check_fs(const char *path, int fd)
 {
 	struct statfs fs;
@@ -61,6 +91,13 @@ int snap_file_check_fs(const char *path, int fd)
 		    path);
 }
 
+bool snap_file_always_written(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && fs.f_type == F2FS_SUPER_MAGIC;
+}
+
 /* ---- adding up --------------------------------------------------------------- */
 
 struct reader {
@@ -70,6 +107,7 @@ struct reader {
 	u64 start, end;		/* bytes on the device: the run gathered so far */
 	u64 last_end;		/* sectors: of the last extent added, 0: none */
 	u64 last_start;
+	u64 device_end;		/* bytes */
 	bool last;
 };
 
@@ -77,6 +115,15 @@ static void add_pair(struct snap_map *map, u64 place, u64 sectors)
 {
 	__le64 pair[2] = { cpu_to_le64(place), cpu_to_le64(sectors) };
 
+	if (!map->nr) {
+		map->first = place;
+		map->first_sectors = sectors;
+	}
+	if (map->table && map->nr < SNAP_EXTENTS_MAX) {
+		map->table->extents[map->nr].place = pair[0];
+		map->table->extents[map->nr].sectors = pair[1];
+	}
+	map->grain |= place | sectors;
 	map->crc = crc32c(map->crc, pair, sizeof(pair));
 	map->nr++;
 	map->sectors += sectors;
@@ -101,6 +148,9 @@ static int add_extent(struct reader *rd, const struct fiemap_extent *fe, u64 siz
 		return fail(BOW_REFUSED, "%s %s; a store must have blocks of its own", rd->path, why);
 	if (fe->fe_logical != rd->logical)
 		return fail(BOW_REFUSED, "%s has holes; 'fallocate' it", rd->path);
+	if (fe->fe_physical > rd->device_end || length > rd->device_end - fe->fe_physical)
+		return fail(BOW_REFUSED, "%s has blocks that are not on its filesystem's first device; a store must be on one device",
+			    rd->path);
 	/* What is allocated behind its end is not the file's. */
 	if (length > size - rd->logical)
 		length = size - rd->logical;
@@ -143,13 +193,18 @@ int snap_file_map(const char *path, int fd, struct snap_map *map)
 {
 	struct reader rd = { .path = path, .map = map };
 	u64 page = (u64)sysconf(_SC_PAGESIZE), size;
+	const char *why = why_bad_kind(fd);
+	char device[32];
 	struct stat st;
 	int status = BOW_OK;
 
-	memset(map, 0, sizeof(*map));
-	map->crc = ~0U;
+	*map = (struct snap_map) { .crc = ~0U, .table = map->table };
+	if (why)
+		return fail(BOW_REFUSED, "%s %s; a store must have plain blocks of its own", path, why);
 	if (fstat(fd, &st))
 		return fail(BOW_SYSTEM, "%s: %s", path, strerror(errno));
+	snprintf(device, sizeof(device), "%u:%u", major(st.st_dev), minor(st.st_dev));
+	rd.device_end = snap_device_sectors(device) << 9;
 	size = (u64)st.st_size / page * page;
 	while (!status && rd.logical < size && !rd.last)
 		status = read_batch(&rd, fd, size);
@@ -159,7 +214,7 @@ int snap_file_map(const char *path, int fd, struct snap_map *map)
 		return fail(BOW_REFUSED, "%s has holes; 'fallocate' it", path);
 	end_run(&rd);
 	if (!map->sectors)
-		return fail(BOW_REFUSED, "%s has not a single page in one piece", path);
+		return fail(BOW_REFUSED, "%s has not a single page in one piece; 'fallocate' it", path);
 	if (map->nr > SNAP_MAX_EXTENTS)
 		return fail(BOW_REFUSED, "%s lies in %u pieces, more than %u: free space is fragmented; use another filesystem, or a device",
 			    path, map->nr, SNAP_MAX_EXTENTS);

@@ -93,20 +93,21 @@ static bool visit_below(dev_t dev, const struct visit *visit)
 	return visit_slaves(dir, visit);
 }
 
-/* ---- two questions --------------------------------------------------------------- */
+/* ---- three questions ------------------------------------------------------------- */
 
 struct search {
+	bool (*found)(dev_t dev, dev_t wanted);
 	dev_t wanted;
 	unsigned int depth;
 };
 
-static bool is_or_is_above(dev_t dev, void *data)
+static bool search_from(dev_t dev, void *data)
 {
 	struct search *search = data;
-	struct visit visit = { .fn = is_or_is_above, .data = data };
+	struct visit visit = { .fn = search_from, .data = data };
 	bool found;
 
-	if (dev == search->wanted)
+	if (search->found(dev, search->wanted))
 		return true;
 	if (search->depth == MAX_DEPTH)
 		return false;
@@ -116,11 +117,16 @@ static bool is_or_is_above(dev_t dev, void *data)
 	return found;
 }
 
+static bool is_the_same(dev_t dev, dev_t wanted)
+{
+	return dev == wanted;
+}
+
 bool snap_above(dev_t dev, dev_t below)
 {
-	struct search search = { .wanted = below };
+	struct search search = { .found = is_the_same, .wanted = below };
 
-	return is_or_is_above(dev, &search);
+	return search_from(dev, &search);
 }
 
 struct measure {
@@ -147,4 +153,36 @@ unsigned int snap_depth(dev_t dev)
 
 	measure(dev, &m);
 	return m.deepest;
+}
+
+static bool is_crypt(dev_t dev, dev_t wanted __always_unused)
+{
+	char path[64], name[BOW_DM_NAME], *table;
+	bool found;
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/dm/name", major(dev), minor(dev));
+	if (!read_first_line(path, name, sizeof(name)))
+		return false;
+	table = snap_table_read(name);
+	found = table && strstr(table, " crypt ");
+	snap_table_free(table);
+	return found;
+}
+
+bool snap_encrypted(dev_t dev)
+{
+	struct search search = { .found = is_crypt };
+
+	return search_from(dev, &search);
+}
+
+u64 snap_device_sectors(const char *number)
+{
+	unsigned long long sectors;
+	char path[64], line[64];
+
+	snprintf(path, sizeof(path), "/sys/dev/block/%s/size", number);
+	if (!read_first_line(path, line, sizeof(line)) || sscanf(line, "%llu", &sectors) != 1)
+		return 0;
+	return sectors;
 }

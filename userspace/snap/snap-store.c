@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "dm-cow-env.h"
 #include "snap.h"
 
 /* ---- signatures ---------------------------------------------------------------------- */
@@ -33,17 +34,17 @@ static blkid_probe new_probe(int fd)
 	return probe;
 }
 
-static int refuse_contents(const char *path, blkid_probe probe)
+static int refuse_contents(const char *path, blkid_probe probe, const char *remedy)
 {
 	const char *type = NULL;
 
 	if (blkid_probe_lookup_value(probe, "TYPE", &type, NULL))
 		blkid_probe_lookup_value(probe, "PTTYPE", &type, NULL);
-	return fail(BOW_REFUSED, "%s is not empty, it carries %s; choose another store, or overwrite this one with --force",
-		    path, type ? type : "a signature");
+	return fail(BOW_REFUSED, "%s is not empty, it carries %s; %s", path,
+		    type ? type : "a signature", remedy);
 }
 
-static int check_contents(const char *path, int fd)
+int snap_check_contents(const char *path, int fd, const char *remedy)
 {
 	blkid_probe probe = new_probe(fd);
 	int r, status = BOW_OK;
@@ -52,7 +53,7 @@ static int check_contents(const char *path, int fd)
 		return fail(BOW_SYSTEM, "%s: cannot look for signatures", path);
 	r = blkid_do_probe(probe);	/* 0: something, 1: nothing */
 	if (!r)
-		status = refuse_contents(path, probe);
+		status = refuse_contents(path, probe, remedy);
 	else if (r < 0)
 		status = fail(BOW_SYSTEM, "%s: cannot look for signatures: %s",
 			      path, strerror(errno));
@@ -62,12 +63,16 @@ static int check_contents(const char *path, int fd)
 
 void snap_store_wipe(dev_t number)
 {
-	char text[32], path[USER_TEXT];
+	char path[USER_TEXT];
 	blkid_probe probe;
 	int fd;
 
-	snprintf(text, sizeof(text), "%u:%u", major(number), minor(number));
-	fd = open(device_node(text, path), O_RDWR | O_EXCL | O_CLOEXEC);
+	fd = open(device_path(number, path), O_RDWR | O_EXCL | O_CLOEXEC);
+	if (fd < 0 && errno == EBUSY) {
+		warn_msg("%s is in use still, by what an older snapshot needs: it is free when that is removed",
+			 path);
+		return;
+	}
 	probe = fd < 0 ? NULL : new_probe(fd);
 	if (!probe)
 		warn_msg("%s may look like a copy of an origin: 'wipefs -a %s' before anything is mounted by its label or UUID",
@@ -83,7 +88,7 @@ void snap_store_wipe(dev_t number)
 
 /* ---- may it be used? ------------------------------------------------------------------ */
 
-static bool is_a_store(dev_t number, const struct snap_list *list)
+bool snap_store_in_use(const struct snap_list *list, dev_t number)
 {
 	unsigned int i;
 
@@ -99,13 +104,58 @@ static int check_free(struct snap_store *store, int fd, bool force)
 	char user[USER_TEXT];
 
 	if (fd >= 0)
-		return force ? BOW_OK : check_contents(store->path, fd);
+		return force ? BOW_OK :
+			snap_check_contents(store->path, fd, "choose another store, or overwrite this one with --force");
 	if (errno != EBUSY)
 		return fail(BOW_SYSTEM, "%s: %s", store->path, strerror(errno));
 	if (!device_user(store->number, user))
 		strcpy(user, "in use");
 	return fail(BOW_REFUSED, "%s is %s; the store must be a device that nobody uses",
 		    store->path, user);
+}
+
+static int read_page(struct snap_store *store, int fd, u64 sector)
+{
+	struct cow_disk_page *page = aligned_alloc(sizeof(*page), sizeof(*page));
+	ssize_t n = page ? pread(fd, page, sizeof(*page), (off_t)(sector << 9)) : -1;
+	int err = errno;
+
+	if (n == (ssize_t)sizeof(*page)) {
+		store->carries_log = !memcmp(page->header.magic, COW_LOG_MAGIC,
+					     COW_LOG_MAGIC_SIZE);
+		store->log_block_bytes = (u64)le32_to_cpu(page->header.block_sectors) << 9;
+	}
+	free(page);
+	return n == (ssize_t)sizeof(*page) ? 0 : n < 0 ? -err : -EIO;
+}
+
+/* Past the page cache, as the kernel has written it. */
+static int look_for_log(struct snap_store *store, dev_t number, u64 sector)
+{
+	char path[USER_TEXT];
+	int fd, r;
+
+	fd = open(device_path(number, path), O_RDONLY | O_DIRECT | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = read_page(store, fd, sector);
+	close(fd);
+	return r;
+}
+
+int snap_store_look_for_log(struct snap_store *store, dev_t number, u64 sector)
+{
+	int r = look_for_log(store, number, sector);
+
+	return r ? fail(BOW_SYSTEM, "%s: cannot be read: %s", store->path, strerror(-r)) :
+		   BOW_OK;
+}
+
+bool snap_store_has_log(dev_t number, u64 sector)
+{
+	struct snap_store store = { .number = number };
+
+	return !look_for_log(&store, number, sector) && store.carries_log;
 }
 
 static int open_store(struct snap_store *store, bool force)
@@ -117,34 +167,17 @@ static int open_store(struct snap_store *store, bool force)
 	if (!status && ioctl(fd, BLKGETSIZE64, &store->bytes))
 		status = fail(BOW_SYSTEM, "%s: no size to be had: %s",
 			      store->path, strerror(errno));
+	if (!status)
+		status = snap_store_look_for_log(store, store->number, 0);
 	if (fd >= 0)
 		close(fd);
 	return status;
 }
 
-/* The device of a file that is a store already. */
-static bool is_file_device(struct snap_store *store, dev_t number, const struct snap_list *list)
-{
-	const struct snap_dev *dev = NULL, *origin;
-	unsigned int i;
-
-	for (i = 0; i < list->nr; i++)
-		if (list->devs[i].kind == SNAP_FILE && list->devs[i].number == number)
-			dev = &list->devs[i];
-	if (!dev)
-		return false;
-	origin = dev->on_origin ? snap_origin_of(list, dev) : NULL;
-	store->is_file = store->shared = true;
-	store->number = number;
-	store->bytes = dev->sectors << 9;
-	store->below = dev->lower;
-	store->origin = origin ? origin->number : 0;
-	return true;
-}
-
 int snap_store_check(struct snap_store *store, const char *path,
 		     const struct snap_list *list, bool force)
 {
+	const struct snap_dev *file;
 	struct stat st = { 0 };
 
 	store->path = path;
@@ -153,14 +186,15 @@ int snap_store_check(struct snap_store *store, const char *path,
 			    errno == ENOENT ? "; --size says how large to make a file" : "");
 	if (!st.st_mode || S_ISREG(st.st_mode))
 		return snap_file_check(store, list, force);
-	if (is_file_device(store, st.st_rdev, list))
-		return BOW_OK;
+	file = snap_file_of(list, st.st_rdev);
+	if (file && !store->wanted_bytes)
+		return snap_file_share(store, list, file);
 	if (!S_ISBLK(st.st_mode))
 		return fail(BOW_USAGE, "%s is neither a block device nor a file", path);
 	if (store->wanted_bytes)
 		return fail(BOW_USAGE, "%s is a block device, --size is for files", path);
 	store->number = st.st_rdev;
-	store->shared = is_a_store(st.st_rdev, list);
+	store->shared = store->in_use = snap_store_in_use(list, st.st_rdev);
 	return open_store(store, force);
 }
 

@@ -35,13 +35,19 @@ static int make_real(const struct snap_swap *swap, char origin[BOW_DM_NAME])
 	struct snap_dev real;
 	int r = snap_create(swap->real, swap->real_uuid, swap->old_table, true);
 
+	if (r == -ENOKEY) {
+		error_msg("%s: its key is in the kernel's keyring, from where it cannot be had again; 'cryptsetup refresh --disable-keyring %s' first",
+			  swap->name, swap->name);
+		bow_dm_forget_log();
+		return r;
+	}
 	if (r)
 		return told(r, "create", swap->real);
 	if (snap_dev_read(swap->real, &real))
 		return -EIO;
-	snprintf(origin, BOW_DM_NAME, "0 %llu " SNAP_ORIGIN_TARGET " %u:%u\n",
+	snprintf(origin, BOW_DM_NAME, "0 %llu " SNAP_ORIGIN_TARGET " %u:%u%s\n",
 		 (unsigned long long)snap_table_end(swap->old_table),
-		 major(real.number), minor(real.number));
+		 major(real.number), minor(real.number), swap->features ?: "");
 	return 0;
 }
 
@@ -89,7 +95,8 @@ static void undo(void *data)
 static int explain(const struct snap_swap *swap, const struct critical *crit)
 {
 	if (crit->stage == CRITICAL_PREPARE)
-		return crit->error == EAGAIN ? BOW_REFUSED : BOW_SYSTEM;
+		return crit->error == EAGAIN || crit->error == ENOKEY ?
+		       BOW_REFUSED : BOW_SYSTEM;
 	error_msg("%s: cannot suspend: %s; nothing was changed", swap->name,
 		  strerror(crit->error));
 	bow_dm_print_log();
@@ -107,6 +114,7 @@ int snap_swap(struct snap_swap *swap)
 	int status = critical_run(&crit);
 
 	swap->ms = crit.ms;
+	swap->error = crit.interrupted ? EINTR : crit.error;
 	if (!status && crit.error)
 		status = explain(swap, &crit);
 	if (!status && *swap->real && !swap->create_real &&

@@ -11,7 +11,8 @@
 struct snap_swap {
 	const char *name;		/* of the device whose table it is */
 	const char *old_table;
-	const char *new_table;		/* NULL: an origin over @real */
+	const char *new_table;		/* NULL: an origin over @real... */
+	const char *features;		/* ...with these; or NULL */
 
 	/* "", or a device that takes over the old table. */
 	char real[BOW_DM_NAME];
@@ -20,6 +21,7 @@ struct snap_swap {
 
 	enum critical_point wait;	/* testing */
 	double ms;			/* out */
+	int error;			/* out: errno; EINTR if it was undone for a signal */
 };
 
 /* 0 or an exit status; if it failed, nothing has changed. */

@@ -39,18 +39,34 @@ static char *table_text(struct dm_task *dmt)
 	return NULL;
 }
 
-char *snap_table_read(const char *name)
+static char *read_text(int type, const char *name, const char *uuid)
 {
-	struct dm_task *dmt = dm_task_create(DM_DEVICE_TABLE);
+	struct dm_task *dmt = dm_task_create(type);
 	char *text = NULL;
 
 	/* It may hold a key. */
-	if (dmt && dm_task_secure_data(dmt) && dm_task_set_name(dmt, name) &&
+	if (dmt && dm_task_secure_data(dmt) &&
+	    (name ? dm_task_set_name(dmt, name) : dm_task_set_uuid(dmt, uuid)) &&
 	    dm_task_run(dmt))
 		text = table_text(dmt);
 	if (dmt)
 		dm_task_destroy(dmt);
 	return text;
+}
+
+char *snap_table_read(const char *name)
+{
+	return read_text(DM_DEVICE_TABLE, name, NULL);
+}
+
+char *snap_status_read(const char *name)
+{
+	return read_text(DM_DEVICE_STATUS, name, NULL);
+}
+
+char *snap_status_read_uuid(const char *uuid)
+{
+	return read_text(DM_DEVICE_STATUS, NULL, uuid);
 }
 
 void snap_table_free(char *table)

@@ -6,14 +6,16 @@
 #define SNAP_H
 
 #include <limits.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "command.h"
 #include "dm-task.h"
 #include "mnt.h"
 
-extern const struct command cmd_attach, cmd_changed, cmd_detach, cmd_list, cmd_mark,
-	cmd_remove, cmd_take;
+extern const struct command cmd_apply, cmd_attach, cmd_changed, cmd_check, cmd_detach,
+	cmd_export, cmd_grow, cmd_list, cmd_mark, cmd_monitor, cmd_remove, cmd_restore,
+	cmd_resume, cmd_take;
 
 #define SNAP_ORIGIN_TARGET "blksnap-origin"
 #define SNAP_TARGET "blksnap"
@@ -69,19 +71,25 @@ struct snap_dev {
 	u64 snapshots, blocks_copied, copies, groups;
 	u64 cbt_bytes;			/* 0: not tracked */
 	char generation[UUID_TEXT];
-	u64 epoch;
+	char persistent[SNAP_WORD];	/* the state of its persistent snapshot, or "-" */
+	dev_t tracking;			/* its tracking device; 0: none... */
+	char tracking_text[32];
+	bool tracking_lost;		/* ...or one that has failed */
 
 	/* Of an image. */
 	char store_text[32];
+	char mode[SNAP_WORD];		/* transient or persistent */
 	dev_t store;
 	u64 store_used, store_sectors;
 	u64 blocks_kept, blocks_private;
+	u64 low_water;			/* sectors; 0: none */
+	bool low;			/* less than that is left in the store */
 	u64 cbt_number;			/* of its epoch; 0: not tracked, or not any more */
 	char set_uuid[UUID_TEXT];	/* "" if it was not made by this tool */
 	char set_name[SNAP_SET_NAME];
 	unsigned int set_index;
 
-	/* Of a file. */
+	/* Of a file; of a store of several, the first. */
 	char path[PATH_MAX];
 	bool on_origin;
 	dev_t file_dev;
@@ -108,11 +116,28 @@ void snap_list_free(struct snap_list *list);
 const struct snap_dev *snap_origin_of(const struct snap_list *list,
 				      const struct snap_dev *image);
 
+/* All files of a store, to be freed. */
+int snap_parts_read(const char *name, struct snap_dev **parts, unsigned int *nr);
+
+/* The file whose device that is, NULL if it is something else. */
+const struct snap_dev *snap_file_of(const struct snap_list *list, dev_t number);
+
 /* Does the kernel have our targets? */
 int snap_need_targets(void);
 
-/* One command that changes something at a time; kept until we end. */
+/* One command that changes something at a time; kept until we end, or do this. */
 int snap_lock(void);
+/* device-mapper, our targets, the lock: for whoever makes devices of ours. */
+int snap_begin(void);
+void snap_unlock(void);
+
+/*
+ * With the lock: the file that is about to be made, for the next command, should this
+ * one be killed; "" if it is done or undone.
+ */
+void snap_note(const char *path);
+/* False if there is none, or a command that may be at it still. */
+bool snap_note_read(char path[PATH_MAX]);
 
 /* Only characters that need no escaping anywhere; @size has room for the NUL. */
 bool snap_valid_name(const char *name, size_t size);
@@ -125,8 +150,10 @@ int snap_check_unused(const struct snap_dev *dev);
 
 /* ---- snap-table.c ----------------------------------------------------------- */
 
-/* A table as text, one line a target, each ended by a newline. */
+/* A table, or status, as text: one line a target, each ended by a newline. */
 char *snap_table_read(const char *name);
+char *snap_status_read(const char *name);
+char *snap_status_read_uuid(const char *uuid);
 void snap_table_free(char *table);
 
 /* 0 or -errno, nothing told. */
@@ -147,8 +174,14 @@ void snap_make_uuid(char text[BOW_DM_NAME], const char *prefix);
 /* Is @dev the same as @below, or above it, through whatever lies between? */
 bool snap_above(dev_t dev, dev_t below);
 
+/* The size of a device, "8:16"; 0 if there is none. */
+u64 snap_device_sectors(const char *number);
+
 /* How many layers are below it. */
 unsigned int snap_depth(dev_t dev);
+
+/* Is it, or what it lies on, a crypt device? */
+bool snap_encrypted(dev_t dev);
 
 /* ---- snap-store.c ------------------------------------------------------------ */
 
@@ -159,12 +192,20 @@ struct snap_store {
 	u64 bytes;
 	bool shared;		/* other snapshots use it already */
 
+	bool in_use;		/* by snapshots, that is; else it is left over */
+	bool durable;		/* what is written there is to outlive a reboot */
+	bool carries_log;	/* a persistent snapshot... */
+	u64 log_block_bytes;	/* ...with these blocks */
+
 	/* Of a file: it lies on @below, or on the origin @origin above that. */
 	bool is_file, create, created;
+	bool written;		/* through its filesystem, and that can tell */
+	u64 inside_sectors;	/* it is on its own origin, of that size, and is to be found there */
+	u64 first, grain;	/* once it has a device: as of its map */
 	dev_t below, origin;
 	dev_t file_dev;		/* of one that was created... */
 	ino_t file_inode;	/* ...and this */
-	char name[BOW_DM_NAME], uuid[BOW_DM_NAME];
+	char name[BOW_DM_NAME], uuid[BOW_DM_NAME + 2];
 };
 
 /*
@@ -177,6 +218,17 @@ int snap_store_check(struct snap_store *store, const char *path,
 /* May what @origin keeps be written there? */
 int snap_store_check_origin(const struct snap_store *store, const struct snap_dev *origin);
 
+/* Is nothing there that is known? If not, @remedy says what can be done. */
+int snap_check_contents(const char *path, int fd, const char *remedy);
+
+/* Does a log begin at that sector of a device? */
+int snap_store_look_for_log(struct snap_store *store, dev_t number, u64 sector);
+/* The same, silent; false as well if it cannot be read. */
+bool snap_store_has_log(dev_t number, u64 sector);
+
+/* Has it an image? */
+bool snap_store_in_use(const struct snap_list *list, dev_t number);
+
 /* Copies of superblocks in a store that nobody uses any more: erase them. */
 void snap_store_wipe(dev_t number);
 
@@ -184,13 +236,74 @@ void snap_store_wipe(dev_t number);
 
 int snap_file_check(struct snap_store *store, const struct snap_list *list, bool force);
 
-/* Make what there is not, the file and its device. */
+/* Use the device of a file that is a store already. */
+int snap_file_share(struct snap_store *store, const struct snap_list *list,
+		     const struct snap_dev *dev);
+
+/* The store that has this file, NULL if none has. */
+const struct snap_dev *snap_file_find(const struct snap_list *list, const struct stat *st);
+
+struct snap_map;
+struct snap_disk_extents;
+
+#define SNAP_FILE_LINE (4 * PATH_MAX + 128)
+
+/* Of a table: the file from sector @start on. */
+void snap_file_line(char line[SNAP_FILE_LINE], const struct snap_store *store, u64 start,
+		    const struct snap_map *map);
+
+/* Make the file if there is none, and look where it is. */
+int snap_file_make(struct snap_store *store, struct snap_map *map);
+/* The same, and its device. */
 int snap_file_open(struct snap_store *store);
 /* What that has made; silent. */
 void snap_file_undo(const struct snap_store *store);
 
+/* What a command left behind that was killed: name it, and say how to be rid of it. */
+void snap_file_tell_leftover(const struct snap_list *list);
+
 /* Devices of files that nobody uses any more, and the files that we made. */
 int snap_files_sweep(void);
+
+/* ---- snap-grow.c ------------------------------------------------------------- */
+
+struct snap_growth {
+	const struct snap_list *list;	/* of all there is */
+	const struct snap_dev *dev;	/* of a store of files */
+	u64 bytes;			/* to be added */
+
+	/* out */
+	char path[PATH_MAX];		/* of the file that was */
+	u64 added;
+	double ms;			/* for that long copies waited */
+};
+
+/* Put another file behind a store's. If it fails nothing has changed. */
+int snap_grow(struct snap_growth *growth, bool dry_run);
+
+/* ---- snap-reopen.c ----------------------------------------------------------- */
+
+/* A file that was a store, as a device once more. */
+struct snap_reopened {
+	struct snap_store store;
+	char node[USER_TEXT];
+	bool ours;			/* to be removed in the end */
+};
+
+/* Was it one, and has a snapshot? An image of a store is not. */
+bool snap_was_store(const char *path);
+
+/* With the lock: pin it, and give it a device. Not for a rollback of @origin if it is there. */
+int snap_reopen(struct snap_reopened *again, const char *path, const char *origin);
+/* Let go of it, if nobody else uses it; the file stays. */
+void snap_reopen_end(const struct snap_reopened *again);
+
+/* ---- snap-tracking.c --------------------------------------------------------- */
+
+/* May it be the tracking device of what is above @device? Tells its number. */
+int snap_tracking_check(const char *path, dev_t device, dev_t *number);
+/* May @device become an origin, for all that is tracked already? */
+int snap_tracking_check_device(const char *name, dev_t device);
 
 /* ---- snap-changes.c ---------------------------------------------------------- */
 
@@ -226,12 +339,18 @@ int snap_changes_each(const struct snap_dev *origin, const struct snap_dev *imag
 struct snap_map {
 	unsigned int nr;	/* runs */
 	u64 sectors;
+	u64 first;		/* sector of the device that it begins with */
+	u64 first_sectors;	/* so long is that run */
+	u64 grain;		/* all places and lengths, in sectors, by "or" */
 	u32 crc;		/* as the kernel's */
 	bool written;		/* some have been written to */
+	struct snap_disk_extents *table;	/* the runs as well, if there is room; or NULL */
 };
 
 /* Is it on a filesystem that we can do with? */
 int snap_file_check_fs(const char *path, int fd);
+/* Are its blocks all as if they were written to, whether they are or not? */
+bool snap_file_always_written(int fd);
 int snap_file_map(const char *path, int fd, struct snap_map *map);
 
 #endif

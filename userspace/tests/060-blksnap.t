@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 : "${BLKSNAP:?is to be the path of the tool}"
 
-commands='attach detach take list remove'
+commands='attach detach take list remove grow monitor restore check changed mark export apply'
 
 exits 2 "no command" "$BLKSNAP"
 exits 2 "unknown command" "$BLKSNAP" checkpoint
@@ -39,7 +39,7 @@ for c in $commands; do
 		ok $? "$c knows $o"
 	done
 done
-for c in attach detach take remove; do
+for c in attach detach take remove grow changed mark export apply; do
 	exits 2 "$c: no argument" "$BLKSNAP" "$c"
 done
 exits 2 "attach: too many arguments" "$BLKSNAP" attach a b
@@ -61,13 +61,34 @@ for name in '' a/b 'a b' -x . .. "$(printf '%064d' 0)" 'a\b'; do
 	exits 2 "take: name '$name'" "$BLKSNAP" take --store x --name "$name" a
 	says err "the name" "what is wanted is said"
 done
+exits 2 "grow: no size" "$BLKSNAP" grow x
+says err "size is needed" "it is named"
+exits 2 "grow: a bad size" "$BLKSNAP" grow --size 12x x
+exits 2 "grow: two stores" "$BLKSNAP" grow --size 1G x y
+exits 2 "monitor: an argument" "$BLKSNAP" monitor x
+for mark in 0 0% 100% 5%% 5%x % -1 x 511 ''; do
+	exits 2 "monitor: low water '$mark'" "$BLKSNAP" monitor --once --low-water "$mark"
+	says err "low-water wants" "what is wanted is said"
+done
+for size in 0 x ''; do
+	exits 2 "monitor: limit '$size'" "$BLKSNAP" monitor --once --limit "$size"
+	exits 2 "monitor: step '$size'" "$BLKSNAP" monitor --once --step "$size"
+done
+
 # -n is the name here: it takes an argument, and is not a dry run.
 exits 2 "take: -n takes a name" "$BLKSNAP" take --store x -n
 says err "requires an argument" "it says so"
 exits 2 "take: a point to wait at that is none" "$BLKSNAP" take --test-wait nowhere a
 
+exits 2 "export: a full image to the standard output" "$BLKSNAP" export a -
+exits 2 "export: a report among the data" "$BLKSNAP" export --json --since x a -
+exits 2 "export: one argument" "$BLKSNAP" export a
+exits 2 "apply: one argument" "$BLKSNAP" apply a
+exits 2 "apply: three arguments" "$BLKSNAP" apply a b c
+
 if [ ! -w /dev/mapper/control ]; then
-	for c in "list" "attach x" "detach x" "take --store /dev/null x" "remove x"; do
+	for c in "list" "attach x" "detach x" "take --store /dev/null x" "remove x" \
+		"grow --size 1G x" "monitor --once" "export x y"; do
 		# shellcheck disable=SC2086
 		exits 8 "$c: without a device-mapper" "$BLKSNAP" $c
 		says err '^blksnap: .*device-mapper' "it says what is missing"

@@ -47,6 +47,14 @@ says()
 	ok $? "$3"
 }
 
+# is GOT WANT DESCRIPTION
+is()
+{
+	[ "$1" = "$2" ] || echo "# '$1', not '$2'"
+	[ "$1" = "$2" ]
+	ok $? "$3"
+}
+
 # An image with a log in "image", and a copy of it in "before".
 log_with()
 {
