@@ -67,6 +67,7 @@ void image_try(struct image *img, u32 sector, const u8 *data)
 	undo->sector = sector;
 	undo->write = img->nr_writes;
 	undo->hashed = img->hashing;
+	undo->torn = img->tearing;
 	undo->sum = img->sum[sector];
 	memcpy(undo->old, at(img, sector), SECTOR);
 	if (img->cut_at != ~0U)
@@ -90,6 +91,20 @@ void image_back(struct image *img, u32 to)
 
 /* ---- as the core sees it ------------------------------------------------- */
 
+/* Of the image, or NOWHERE: a log on a store counts sectors as if it were two devices. */
+static u32 place(const struct image *img, u64 sector, u32 sectors)
+{
+	u64 start = 0, end = img->sectors;
+
+	if (img->io.store_sectors && sector < COW_ORIGIN_BASE) {
+		start = img->origin_sectors;
+	} else if (img->io.store_sectors) {
+		sector -= COW_ORIGIN_BASE;
+		end = img->origin_sectors;
+	}
+	return start + sector + sectors > end ? NOWHERE : (u32)(start + sector);
+}
+
 static bool power_gone(struct image *img)
 {
 	if (!img->dead && img->ios++ == img->cut_at)
@@ -100,10 +115,11 @@ static bool power_gone(struct image *img)
 static int image_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 {
 	struct image *img = to_image(io);
+	u32 from = place(img, sector, sectors);
 
-	if (img->dead || sector + sectors > img->sectors)
+	if (img->dead || from == NOWHERE)
 		return -EIO;
-	memcpy(buf, at(img, (u32)sector), (size_t)sectors * SECTOR);
+	memcpy(buf, at(img, from), (size_t)sectors * SECTOR);
 	return 0;
 }
 
@@ -111,13 +127,13 @@ static int image_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 static int image_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors)
 {
 	struct image *img = to_image(io);
-	u32 i;
+	u32 i, to = place(img, sector, sectors);
 
-	if (img->dead || sector + sectors > img->sectors)
+	if (img->dead || to == NOWHERE)
 		return -EIO;
 	img->nr_writes++;
 	for (i = 0; i < sectors; i++)
-		image_try(img, (u32)sector + i, (const u8 *)buf + (size_t)i * SECTOR);
+		image_try(img, to + i, (const u8 *)buf + (size_t)i * SECTOR);
 	return power_gone(img) ? -EIO : 0;
 }
 
@@ -158,7 +174,7 @@ void image_revive(struct image *img)
 	img->dead = false;
 }
 
-void image_init(struct image *img, u32 sectors)
+void image_init(struct image *img, u32 sectors, u32 origin_sectors)
 {
 	static const u8 zeroes[SECTOR];
 	u32 i;
@@ -166,8 +182,13 @@ void image_init(struct image *img, u32 sectors)
 	memset(img, 0, sizeof(*img));
 	img->io.ops = &image_ops;
 	img->io.sectors = sectors;
+	if (origin_sectors < sectors) {
+		img->io.sectors = COW_ORIGIN_BASE + origin_sectors;
+		img->io.store_sectors = sectors - origin_sectors;
+	}
 	img->io.atomic_sectors = 1;
 	img->sectors = sectors;
+	img->origin_sectors = origin_sectors;
 	img->data = need((size_t)sectors * SECTOR);
 	img->since = need(sectors);
 	img->sum = need(sectors * sizeof(*img->sum));

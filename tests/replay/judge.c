@@ -14,12 +14,19 @@ static bool differs(const u8 *a, const u8 *b, u32 sector)
 	return memcmp(a + at, b + at, SECTOR);
 }
 
+/* What must come back: no free space, and nothing of a store. */
+static bool changed(const struct run *run, const u8 *data, u32 sector)
+{
+	return sector < run->rec.origin_sectors && !run->was_free[sector / BLOCK_SECTORS] &&
+	       differs(data, run->snap, sector);
+}
+
 u32 not_rolled_back(const struct run *run, const u8 *data)
 {
 	u32 s;
 
-	for (s = 0; s < run->rec.sectors; s++)
-		if (!run->was_free[s / BLOCK_SECTORS] && differs(data, run->snap, s))
+	for (s = 0; s < run->rec.origin_sectors; s++)
+		if (changed(run, data, s))
 			return s;
 	return NOWHERE;
 }
@@ -44,15 +51,11 @@ static u32 image_not_rolled_back(const struct run *run)
 	u32 i, s;
 
 	for (s = 0; s < img->sectors; s++)
-		if (img->since[s] && !run->was_free[s / BLOCK_SECTORS] &&
-		    differs(img->data, run->snap, s))
+		if (img->since[s] && changed(run, img->data, s))
 			return s;
-	for (i = 0; i < img->nr_undo; i++) {
-		s = img->undo[i].sector;
-		if (!run->was_free[s / BLOCK_SECTORS] &&
-		    differs(img->data, run->snap, s))
-			return s;
-	}
+	for (i = 0; i < img->nr_undo; i++)
+		if (changed(run, img->data, img->undo[i].sector))
+			return img->undo[i].sector;
 	return NOWHERE;
 }
 
@@ -248,15 +251,29 @@ static void judge_no_log(struct run *run)
 	if (!run->may_have_none)
 		fail(run, "there is no log");
 	run->figures.no_log++;
-	if (!run->may_commit)
+	if (run->untouched && !run->unsettled)
 		must_be_rolled_back(run, "no log yet");
-	else if (!run->must_have_none)	/* or else the filesystem has gone on */
+	else if (run->may_commit && !run->must_have_none) /* or else the filesystem has gone on */
 		must_be_as_viewed(run, "committed by the kernel");
-	if (run->may_commit && one_in(&run->rng, run->tool_share))
-		fsck_live(run, run->img.data);
+	if (run->may_commit && !has_store(&run->rec) && one_in(&run->rng, run->tool_share))
+		fsck_live(run, run->img.data, 0);
 }
 
-static void judge_log(struct run *run, struct cow_picture *pic)
+/* An end of a log on a store is never left half done; it only erases the header. */
+static void judge_log_apart(struct run *run, struct cow_picture *pic)
+{
+	struct cow_head head = pic->log.head;
+
+	if (run->must_have_none)
+		fail(run, "there is a log");
+	if (head.state != COW_LOG_CHECKPOINT)
+		fail(run, "the log is in state %u", head.state);
+	if (one_in(&run->rng, run->tool_share))
+		tool_judge(run, false, &head);
+	judge_restore(run, pic);
+}
+
+static void judge_log_within(struct run *run, struct cow_picture *pic)
 {
 	struct cow_head head = pic->log.head;
 	bool commit = head.state == COW_LOG_COMMITTING;
@@ -266,14 +283,22 @@ static void judge_log(struct run *run, struct cow_picture *pic)
 	if (head.state == COW_LOG_RESTORING || (commit && !run->may_commit))
 		fail(run, "the log is in state %u", head.state);
 	run->figures.finished += commit;
-	run->figures.pending_voids += !!pic->nr_voids;
-	run->figures.dropped_tails += pic->dropped_tail;
 	if (one_in(&run->rng, run->tool_share))
 		tool_judge(run, commit || one_in(&run->rng, 2), &head);
 	if (!commit)
 		judge_restore(run, pic);
 	if (commit || one_in(&run->rng, 4))
 		judge_commit(run, &head);
+}
+
+static void judge_log(struct run *run, struct cow_picture *pic)
+{
+	run->figures.pending_voids += !!pic->nr_voids;
+	run->figures.dropped_tails += pic->dropped_tail;
+	if (has_store(&run->rec))
+		judge_log_apart(run, pic);
+	else
+		judge_log_within(run, pic);
 }
 
 void judge_state(struct run *run)
@@ -283,6 +308,9 @@ void judge_state(struct run *run)
 
 	run->img.rng = &run->rng;
 	run->img.flushed = before;
+	/* Log or not, what the filesystem has flushed is on its device. */
+	if (has_store(&run->rec) && one_in(&run->rng, run->tool_share))
+		fsck_live(run, run->img.data, 0);
 	if (look(run, &pic))
 		judge_log(run, &pic);
 	else

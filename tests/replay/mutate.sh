@@ -17,7 +17,7 @@ wanted=" $* " caught=0 survived=0
 make -s -C "$top" tool
 mkdir -p "$work/src/build"
 cp -r "$top"/{drivers,include,scripts,tests,userspace} "$work/src/"
-ln -s "$top/build/bow" "$work/src/build/bow"
+ln -s "$top/build/bow" "$top/build/blksnap" "$work/src/build/"
 
 not_caught() { # WHAT NAME WHY
 	echo "$1  $2: $3"
@@ -83,8 +83,24 @@ mutate resume-saves-nothing resume dm-bow-resume.c \
 mutate resume-saves-twice resume dm-bow-resume.c \
 	's/set_ranges\(cow, &pic->moved, COW_CHANGED\);//'
 # What was cut is not cancelled.
-mutate resume-without-voids resume dm-bow-resume.c \
+mutate resume-without-voids resume dm-cow-adopt.c \
 	's/cow->nr_voids = pic->nr_voids;/cow->nr_voids = 0;/'
+
+# The same of a snapshot, whose log is on another device.
+mutate apart-release-before-flush apart dm-cow-commit.c \
+	's/(cow->env->flush\(cow\);)/{ struct cow_waiter *w, *t; list_for_each_entry_safe(w, t, &group->waiters, node) { list_del(&w->node); cow->env->release(cow, w, 0); } } $1/'
+# The group's flush goes to the origin.
+mutate apart-flush-astray apart dm-cow-bio.c \
+	's/(&dev->flush_bio, dev->)dest_bdev/$1bdev/'
+# What was written before the take may be lost after it.
+mutate apart-take-unflushed apart dm-cow-bio.c \
+	's/return r \? r : blkdev_issue_flush\(dev->bdev\);/return io->store_sectors ? r : blkdev_issue_flush(dev->bdev);/'
+# The header is on the disk some time after the origin is written to again.
+mutate apart-reinstate-unflushed apart dm-cow-apart.c \
+	's/(int cow_apart_reinstate.*?)r = cow_flush\(io\);/$1r = 0;/s'
+# The header goes some time after the first writes that the log lacks.
+mutate apart-end-unflushed apart-full dm-cow-log.c \
+	's/(int cow_log_end.*?)r = cow_flush\(io\);/$1r = 0;/s'
 }
 
 echo "$caught caught, $survived survived"

@@ -1,17 +1,23 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# In the guest: a whole life of a checkpoint on ext4, recorded below bow.
+# In the guest: a whole life of a checkpoint on ext4, recorded below bow; or of a
+# persistent snapshot, recorded below blksnap.
 #
-#   record.sh NAME:DATA:LOG:VIEW:FSBLOCK:HOW...
+#   record.sh NAME:DATA:LOG:VIEW:FSBLOCK:HOW[:ORIGIN]...
 #
-#   ext4 on bow on all of DATA but its last 4 KiB, dm-log-writes on DATA, to LOG
+#   ext4 on bow on all of DATA but its last 4 KiB, dm-log-writes on DATA, to LOG.
+#   ORIGIN is so many sectors of DATA, the rest is the store
 #   HOW   frozen: the filesystem is frozen during the commit, and what is to be
 #                 read just before it goes to VIEW
 #         loaded: writers go on during the commit
 #         cut:    a short one, to be cut anywhere before its end
 #         resumed: DATA is such a cut one. Resumed, mounted, trimmed, reclaimed,
 #                 used; then as frozen
+#   of a snapshot:
+#         whole:  suspended, left, gone on with, forgotten while writers go on
+#         full:   the store is too small
+#         cut, resumed: as above
 #
 # The last 4 KiB of DATA take the marks, see recording.c.
 
@@ -38,13 +44,26 @@ start() { # NAME DATA LOG
 	fi
 }
 
+# The names of SCSI disks are given as they are found.
+device() { # DEVICE or serial=NAME
+	local d
+
+	[[ $1 == serial=* ]] || { echo "$1"; return; }
+	for d in /sys/block/sd*; do
+		! grep -qa "${1#serial=}\$" "$d/device/vpd_pg80" || echo "/dev/${d##*/}"
+	done
+}
+
 stop() {
-	dmsetup remove --retry bow
-	dmsetup remove --retry lower
-	dmsetup remove --retry lw
+	local d
+
+	for d in "$@" lower lw; do
+		dmsetup remove --retry "$d"
+	done
 }
 
 seed=${SEED:-1}
+RANDOM=$seed
 work() { # THREADS OPERATIONS
 	seed=$((seed + 1))
 	churn work /mnt $seed "$1" "$2"
@@ -173,11 +192,161 @@ record() { # NAME DATA LOG VIEW FSBLOCK HOW
 	esac
 	[ "$6" = cut ] || is "$(field state)" committed
 	umount /mnt
-	stop
+	stop bow
 }
 
-modprobe -a dm-log-writes virtio_scsi sd_mod
+# --- a persistent snapshot -----------------------------------------------------------
+
+# One disk, so that the order of what goes to the two is known. dm-delay, for it tells
+# by its sector where a flush was sent to; dm-linear does not, from 6.11 on.
+start_apart() { # DATA LOG ORIGIN
+	local sectors
+
+	sectors=$(blockdev --getsz "$1")
+	mark_at=$((sectors / 8 - 1))
+	dmsetup create lw --table "0 $sectors log-writes $1 $2"
+	dmsetup create lower --table "0 $3 delay /dev/mapper/lw 0 0"
+	dmsetup create store --table "0 $((sectors - 8 - $3)) delay /dev/mapper/lw $3 0"
+	origin=$3
+}
+
+attach() {
+	dmsetup create o --table "0 $origin blksnap-origin /dev/mapper/lower"
+}
+
+load_image() { # [FEATURE...]
+	local n=$#
+
+	dmsetup create i --notable
+	dmsetup reload i --table \
+		"0 $origin blksnap /dev/mapper/lower /dev/mapper/store persistent 4096${*:+ $n $*}"
+}
+
+snap_state() { # The persistent snapshot's
+	dmsetup status o | cut -d' ' -f15
+}
+
+# The last block is not ext4's. What is in it when the snapshot is taken was flushed by
+# nobody but the take.
+begin_apart() {
+	attach
+	mke2fs -q -F -t ext4 -b 4096 -N 512 -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 \
+		/dev/mapper/o $((origin / 8 - 1))
+	mount /dev/mapper/o /mnt
+	churn fill /mnt "$seed"
+	load_image
+	dmsetup suspend o
+	dd if=/dev/urandom of=/dev/mapper/lower bs=4096 count=1 seek=$((origin / 8 - 1)) \
+		oflag=direct status=none
+	mark take
+	dmsetup resume i
+	dmsetup resume o
+	mark taken
+	is "$(snap_state)" active
+}
+
+go_on_apart() {
+	attach
+	load_image resume
+	dmsetup suspend o
+	mark take ,fsync
+	dmsetup resume i
+	dmsetup resume o
+	mark taken
+	is "$(snap_state)" active
+	mount /dev/mapper/o /mnt
+	work 3 20
+}
+
+# Nobody needs them after a power cut, but they take space between that of the log.
+write_to_image() {
+	dd if=/dev/urandom of=/dev/mapper/i bs=4096 count=9 seek=$((RANDOM % 5000)) \
+		oflag=direct status=none
+}
+
+suspend_for_a_while() {
+	mark suspend
+	dmsetup suspend o
+	dmsetup resume o
+	mark resumed
+}
+
+# As an orderly reboot does it: the log stays where it is.
+leave_and_return() {
+	umount /mnt
+	dmsetup remove --retry i
+	dmsetup remove --retry o
+	attach
+	load_image resume
+	mark suspend
+	dmsetup suspend o
+	dmsetup resume i
+	dmsetup resume o
+	mark resumed
+	is "$(snap_state)" active
+	mount /dev/mapper/o /mnt
+}
+
+whole_life() {
+	work 1 20
+	write_to_image
+	work 4 30
+	suspend_for_a_while
+	work 3 15
+	write_to_image
+	leave_and_return
+	work 3 15
+}
+
+forget_loaded() {
+	work 4 20 &
+	mark commit
+	dmsetup message o 0 forget
+	mark committed
+	wait
+	is "$(snap_state)" forgotten
+}
+
+# No store takes more than its size.
+fill_the_store() {
+	local n
+
+	work 2 20
+	is "$(snap_state)" active
+	mark commit
+	for n in {1..20}; do
+		[ "$(snap_state)" = active ] || break
+		work 4 20
+	done
+	mark committed
+	is "$(snap_state)" overflow
+	work 2 5
+}
+
+record_apart() { # NAME DATA LOG VIEW FSBLOCK HOW ORIGIN
+	step "$1: $6"
+	start_apart "$2" "$3" "$7"
+	case $6 in
+	resumed) go_on_apart ;;
+	*)	begin_apart ;;
+	esac
+	case $6 in
+	whole)	whole_life; forget_loaded ;;
+	resumed) forget_loaded ;;
+	full)	fill_the_store ;;
+	cut)	work 2 15; work 4 10; mark commit; mark committed ;;
+	esac
+	step "$(dmsetup status o)"
+	umount /mnt
+	stop i o store
+}
+
+modprobe -a dm-log-writes dm-delay dm-blksnap virtio_scsi sd_mod
 for r in "$@"; do
 	IFS=: read -ra words <<<"$r"
-	record "${words[@]}"
+	words[1]=$(device "${words[1]}")
+	case ${#words[@]} in
+	7)	record_apart "${words[@]}" ;;
+	*)	record "${words[@]}" ;;
+	esac
 done

@@ -8,6 +8,9 @@
  * A mark sent to dm-log-writes overtakes writes that await a flush, and where
  * nothing is flushed it overtakes all of them. So the script marks its steps by
  * writes to the one block that lies behind bow's device.
+ *
+ * Where the disk is an origin and its store, the sector of a flush tells which of
+ * them it was sent to, see record.sh.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -58,18 +61,26 @@ static const u8 *map_file(const char *path, u64 *size)
 	return p;
 }
 
+static bool says(const u8 *data, const char *step)
+{
+	size_t len = strlen(MARK_TEXT), n = strlen(step);
+
+	return !memcmp(data + len, step, n) && data[len + n] == '\n';
+}
+
 /* A write to the block behind the device: which step is it? */
 static void note_point(struct recording *rec, const u8 *data, u32 index)
 {
-	size_t len = strlen(MARK_TEXT);
 	unsigned int i;
 
-	if (memcmp(data, MARK_TEXT, len))
+	if (memcmp(data, MARK_TEXT, strlen(MARK_TEXT)))
 		die("%s: entry %u lies behind the device", rec->path, index);
+	if (says(data, "suspend"))
+		rec->suspended = ENTRY_GAP;
+	if (says(data, "resumed"))
+		rec->suspended = 0;
 	for (i = 0; i < NR_POINTS; i++) {
-		size_t n = strlen(point_names[i]);
-
-		if (memcmp(data + len, point_names[i], n) || data[len + n] != '\n')
+		if (!says(data, point_names[i]))
 			continue;
 		if (rec->point[i] != NOWHERE)
 			die("%s: mark %s twice", rec->path, point_names[i]);
@@ -96,6 +107,7 @@ static void note_entry(struct recording *rec, const struct log_entry *disk,
 		note_point(rec, data, rec->nr);
 		entry->nr = 0;	/* nothing to be written */
 	}
+	entry->flags |= rec->suspended;
 	rec->nr++;
 }
 
@@ -119,6 +131,8 @@ void recording_open(struct recording *rec, const char *path, u64 device_bytes)
 
 	rec->path = path;
 	rec->sectors = (u32)(device_bytes / SECTOR) - MARK_SECTORS;
+	if (!rec->origin_sectors)
+		rec->origin_sectors = rec->sectors;
 	memset(rec->point, 0xff, sizeof(rec->point));
 	super = (const struct log_super *)log;
 	if (size < SECTOR || le64_to_cpu(super->magic) != LOG_MAGIC ||

@@ -2,13 +2,9 @@
 /*
  * Which crash states a recording has, and the way through them.
  *
- * An epoch is what stands between two flushes. Power goes just before the second
- * of them completes: what came before the epoch is there, so is what was written
- * in it with FUA, and any part of the rest, sector by sector. Or it goes while a
- * FUA write is under way: those before it are there, of this one any sectors.
- *
- * A device without a volatile cache has no flushes. There an epoch is one write,
- * of which any sectors may be there.
+ * Power goes in an epoch, see epochs.c: of the writes that no flush has saved any part
+ * may be there, sector by sector. Or it goes while a FUA write is under way: those
+ * before it are there, of this one any sectors.
  *
  * These are states that the recorded machine could have left, not more: when a
  * write was issued is not recorded, so none of the next epoch is taken along.
@@ -87,83 +83,15 @@ static bool is_new(u64 key)
 	return true;
 }
 
-/* ---- epochs -------------------------------------------------------------- */
-
-struct epoch {
-	u32 start, end;		/* entries */
-	u32 nr, nr_fua;		/* writes that a flush must save; that need none */
-	bool unclear;		/* which of two writes was the last */
-};
+/* ---- how many states ----------------------------------------------------- */
 
 struct walk {
 	struct run run;
-	struct epoch *epochs;
-	u32 nr;
-	u32 unclear;
+	struct epochs epochs;
 	u32 exhaustive;		/* all subsets of so many writes */
 	u64 states;		/* wanted */
-	bool through;		/* no volatile cache */
 	u32 only_epoch, only_state;
-	const struct entry **writes;	/* of the epoch at hand */
-	const struct entry **fuas;
 };
-
-static bool ends_before(const struct walk *walk, u32 index)
-{
-	return walk->through || (walk->run.rec.entries[index].flags & ENTRY_FLUSH);
-}
-
-static void add_entry(struct epoch *epoch, const struct entry *entry)
-{
-	if (!entry->nr)
-		return;
-	if (entry->flags & ENTRY_FUA)
-		epoch->nr_fua++;
-	else
-		epoch->nr++;
-}
-
-static void find_epochs(struct walk *walk)
-{
-	const struct recording *rec = &walk->run.rec;
-	struct epoch *epoch = NULL;
-	u32 i;
-
-	walk->epochs = need((rec->nr + 1) * sizeof(*walk->epochs));
-	for (i = rec->point[POINT_TAKE] + 1; i < rec->nr; i++) {
-		if (!epoch || ends_before(walk, i)) {
-			epoch = &walk->epochs[walk->nr++];
-			epoch->start = i;
-		}
-		epoch->end = i + 1;
-		add_entry(epoch, &rec->entries[i]);
-	}
-}
-
-/*
- * A FUA write stands before all others of its epoch, whatever the order was. So
- * where both kinds went to the same place, nobody knows what was there.
- */
-static void find_unclear(struct walk *walk)
-{
-	const struct recording *rec = &walk->run.rec;
-	u32 *fua = need(rec->sectors * sizeof(*fua));
-	u32 e, i, s;
-
-	for (e = 0; e < walk->nr; e++)
-		for (i = walk->epochs[e].start; i < walk->epochs[e].end; i++) {
-			const struct entry *entry = &rec->entries[i];
-
-			for (s = entry->sector; s < entry->sector + entry->nr; s++)
-				if (entry->flags & ENTRY_FUA)
-					fua[s] = e + 1;
-				else if (fua[s] == e + 1)
-					walk->epochs[e].unclear = true;
-		}
-	free(fua);
-	for (e = 0; e < walk->nr; e++)
-		walk->unclear += walk->epochs[e].unclear;
-}
 
 static u64 subsets(const struct epoch *epoch)
 {
@@ -173,14 +101,15 @@ static u64 subsets(const struct epoch *epoch)
 /* How many writes an epoch may have for all their subsets to be affordable. */
 static void choose_exhaustive(struct walk *walk)
 {
+	const struct epochs *epochs = &walk->epochs;
 	u32 i, most;
 	u64 total;
 
 	for (most = 1; most < MAX_EXHAUSTIVE; most++) {
 		total = 0;
-		for (i = 0; i < walk->nr; i++)
-			if (walk->epochs[i].nr <= most + 1)
-				total += subsets(&walk->epochs[i]);
+		for (i = epochs->first; i < epochs->nr; i++)
+			if (epochs->list[i].nr <= most + 1)
+				total += subsets(&epochs->list[i]);
 		if (total > walk->states / 2)
 			break;
 	}
@@ -193,22 +122,6 @@ static void apply_entries(struct image *img, const struct recording *rec, u32 fr
 	for (; from < to; from++)
 		image_apply(img, rec->entries[from].sector, rec->entries[from].data,
 			    rec->entries[from].nr);
-}
-
-static void gather(struct walk *walk, const struct epoch *epoch)
-{
-	u32 i, nr = 0, nr_fua = 0;
-
-	for (i = epoch->start; i < epoch->end; i++) {
-		const struct entry *entry = &walk->run.rec.entries[i];
-
-		if (!entry->nr)
-			continue;
-		if (entry->flags & ENTRY_FUA)
-			walk->fuas[nr_fua++] = entry;
-		else
-			walk->writes[nr++] = entry;
-	}
 }
 
 /* ---- making a state ------------------------------------------------------ */
@@ -249,10 +162,12 @@ static void put_torn(struct run *run, const struct entry *entry)
 	u32 i, how = rnd(&run->rng, 3), at = rnd(&run->rng, entry->nr + 1);
 
 	run->img.nr_writes++;
+	run->img.tearing = entry->flags & ENTRY_META;
 	run->figures.torn++;
 	for (i = 0; i < entry->nr; i++)
 		if (how == 0 ? i < at : how == 1 ? i >= at : !rnd(&run->rng, 2))
 			put_sector(run, entry, i);
+	run->img.tearing = false;
 }
 
 static void put_one(struct run *run, const struct entry *entry, u32 i, bool torn)
@@ -271,17 +186,17 @@ static void put_subset(struct walk *walk, const struct epoch *epoch, u64 mask)
 
 	describe(run, "all FUA writes (%u); of %u others", epoch->nr_fua, epoch->nr);
 	for (i = 0; i < epoch->nr_fua; i++)
-		put(run, walk->fuas[i]);
+		put(run, walk->epochs.fuas[i]);
 	for (i = 0; i < epoch->nr; i++)
 		if (mask >> i & 1)
-			put_one(run, walk->writes[i], i, false);
+			put_one(run, walk->epochs.writes[i], i, false);
 }
 
 /* Of the only write any sectors, another choice for each state. */
 static void put_sectors(struct walk *walk, u32 state)
 {
 	struct run *run = &walk->run;
-	const struct entry *entry = walk->writes[0];
+	const struct entry *entry = walk->epochs.writes[0];
 	u32 i, mask = state * 167U;
 
 	if (entry->nr > 8) {
@@ -290,31 +205,36 @@ static void put_sectors(struct walk *walk, u32 state)
 	}
 	describe(run, " sectors %x", mask & ((1U << entry->nr) - 1));
 	run->figures.torn++;
+	run->img.tearing = entry->flags & ENTRY_META;
 	for (i = 0; i < entry->nr; i++)
 		if (mask >> i & 1)
 			put_sector(run, entry, i);
+	run->img.tearing = false;
 }
 
-/* Few, half, many, all but one; whole or torn. */
+/* Few, half, many, all but one; whole or torn. Of origin and store not the same share. */
 static void put_sample(struct walk *walk, const struct epoch *epoch, u32 state)
 {
 	static const u32 shares[] = { 10, 50, 90, 50, 100 };
 	struct run *run = &walk->run;
-	u32 share = shares[rnd(&run->rng, ARRAY_SIZE(shares))];
+	u32 share[NR_PARTS] = { shares[rnd(&run->rng, ARRAY_SIZE(shares))],
+				shares[rnd(&run->rng, ARRAY_SIZE(shares))] };
 	u32 tear = rnd(&run->rng, 4) * 25;
 	u32 without = rnd(&run->rng, epoch->nr + 1), i;
 
 	describe(run, "all FUA writes (%u); of %u others", epoch->nr_fua, epoch->nr);
 	for (i = 0; i < epoch->nr_fua; i++)
-		put(run, walk->fuas[i]);
+		put(run, walk->epochs.fuas[i]);
 	if (epoch->nr == 1) {
 		put_sectors(walk, state);
 		return;
 	}
-	for (i = 0; i < epoch->nr; i++)
-		if (i != without && rnd(&run->rng, 100) < share)
-			put_one(run, walk->writes[i], i,
-				walk->writes[i]->nr > 1 && rnd(&run->rng, 100) < tear);
+	for (i = 0; i < epoch->nr; i++) {
+		const struct entry *entry = walk->epochs.writes[i];
+
+		if (i != without && rnd(&run->rng, 100) < share[part_of(&run->rec, entry)])
+			put_one(run, entry, i, entry->nr > 1 && rnd(&run->rng, 100) < tear);
+	}
 }
 
 static void put_fua_prefix(struct walk *walk, const struct epoch *epoch)
@@ -324,7 +244,7 @@ static void put_fua_prefix(struct walk *walk, const struct epoch *epoch)
 
 	describe(run, "of %u FUA writes", epoch->nr_fua);
 	for (i = 0; i <= nr; i++)
-		put_one(run, walk->fuas[i], i, i == nr);
+		put_one(run, walk->epochs.fuas[i], i, i == nr);
 }
 
 static void make_state(struct walk *walk, const struct epoch *epoch, u32 state)
@@ -345,18 +265,31 @@ static void make_state(struct walk *walk, const struct epoch *epoch, u32 state)
 
 /* ---- the way through ----------------------------------------------------- */
 
+/* No log for a while? There always is when one of bow's is gone on with. */
+static bool may_be_between(const struct run *run, const struct epoch *epoch)
+{
+	const struct recording *rec = &run->rec;
+
+	if (rec->entries[epoch->end - 1].flags & ENTRY_GAP)
+		return true;
+	return rec->point[POINT_TAKEN] >= epoch->end && (!run->base || has_store(rec));
+}
+
 static void expect(struct run *run, const struct epoch *epoch)
 {
 	const u32 *point = run->rec.point;
+	bool between = may_be_between(run, epoch);
 
 	run->must_have_none = point[POINT_COMMITTED] < epoch->end;
 	run->may_commit = point[POINT_COMMIT] < epoch->end;
-	run->may_have_none = run->may_commit ||
-			     (!run->base && point[POINT_TAKEN] >= epoch->end);
+	run->may_have_none = run->may_commit || between;
+	run->untouched = !run->base && point[POINT_TAKEN] >= epoch->end;
 	if (run->must_have_none)
 		run->figures.committed++;
 	else if (run->may_commit)
 		run->figures.committing++;
+	else if (point[POINT_TAKEN] < epoch->end && between)
+		run->figures.suspended++;
 	else if (point[POINT_TAKEN] < epoch->end)
 		run->figures.active++;
 	else if (run->base)
@@ -374,14 +307,14 @@ static void begin_state(struct walk *walk, u32 e, u32 state)
 	run->what[0] = 0;
 	run->rng.state = run->seed ^ ((u64)e << 40) ^ ((u64)state << 8);
 	rng_next(&run->rng);
-	make_state(walk, &walk->epochs[e], state);
+	make_state(walk, &walk->epochs.list[e], state);
 }
 
 /* False if it is the same as an earlier one. */
 static bool one_state(struct walk *walk, u32 e, u32 state)
 {
 	struct run *run = &walk->run;
-	const struct epoch *epoch = &walk->epochs[e];
+	const struct epoch *epoch = &walk->epochs.list[e];
 	struct figures before = run->figures;
 
 	run->img.hashing = true;
@@ -399,19 +332,35 @@ static bool one_state(struct walk *walk, u32 e, u32 state)
 	return true;
 }
 
+/* Nothing but the header of a log on a store: that is how it begins, rests and ends. */
+static bool writes_header(const struct recording *rec, const struct epoch *epoch)
+{
+	u32 i;
+
+	for (i = epoch->start; i < epoch->end; i++)
+		if (rec->entries[i].sector == rec->origin_sectors && rec->entries[i].nr == 1)
+			return true;
+	return false;
+}
+
 /* Entering and committing have few epochs, and much in each of them. */
 static bool special(const struct walk *walk, const struct epoch *epoch)
 {
-	const u32 *point = walk->run.rec.point;
+	const struct recording *rec = &walk->run.rec;
 
-	return point[POINT_TAKEN] >= epoch->start ||
-	       (point[POINT_COMMIT] < epoch->end && point[POINT_COMMITTED] >= epoch->start);
+	if (rec->point[POINT_TAKEN] >= epoch->start)
+		return true;
+	if (has_store(rec))
+		return writes_header(rec, epoch);
+	return rec->point[POINT_COMMIT] < epoch->end &&
+	       rec->point[POINT_COMMITTED] >= epoch->start;
 }
 
-static u32 attempts(const struct walk *walk, const struct epoch *epoch, u32 per,
-		    bool first)
+static u32 attempts(const struct walk *walk, u32 e, u32 per, bool first)
 {
-	if (epoch->unclear || (!epoch->nr && !epoch->nr_fua))
+	const struct epoch *epoch = &walk->epochs.list[e];
+
+	if (e < walk->epochs.first || epoch->unclear || (!epoch->nr && !epoch->nr_fua))
 		return 0;
 	if (special(walk, epoch))
 		per = SPECIAL * per;
@@ -425,25 +374,51 @@ static void restart(struct walk *walk)
 	struct run *run = &walk->run;
 
 	image_exit(&run->img);
-	image_init(&run->img, run->rec.sectors);
+	image_init(&run->img, run->rec.sectors, run->rec.origin_sectors);
 	if (run->base)
 		image_apply(&run->img, 0, run->base, run->rec.sectors);
-	apply_entries(&run->img, &run->rec, 0, run->rec.point[POINT_TAKE] + 1);
+	epochs_restart(&walk->epochs);
+}
+
+/* From here on states are made. Of what was written before, some may not be there. */
+static void begin_states(struct walk *walk)
+{
+	struct run *run = &walk->run;
+	u32 i;
+
 	if (run->base)
 		base_note_since(run);
 	else
 		memset(run->img.since, 0, run->rec.sectors);
+	for (i = 0; i < walk->epochs.nr_writes; i++)
+		memset(run->img.since + walk->epochs.writes[i]->sector, 1,
+		       walk->epochs.writes[i]->nr);
+}
+
+static bool is_unsettled(const struct epochs *epochs)
+{
+	const struct entry *take = &epochs->rec->entries[epochs->rec->point[POINT_TAKE]];
+
+	return epochs->nr_carried && epochs->writes[0] < take &&
+	       part_of(epochs->rec, epochs->writes[0]) == PART_ORIGIN;
+}
+
+static void enter(struct walk *walk, u32 e)
+{
+	epochs_enter(&walk->epochs, e);
+	if (e == walk->epochs.first)
+		begin_states(walk);
+	walk->run.unsettled = is_unsettled(&walk->epochs);
 }
 
 /* All that stands before epoch @e. */
 static void go_to(struct walk *walk, u32 e)
 {
-	const struct recording *rec = &walk->run.rec;
+	u32 i;
 
 	restart(walk);
-	apply_entries(&walk->run.img, rec, rec->point[POINT_TAKE] + 1,
-		      walk->epochs[e].start);
-	gather(walk, &walk->epochs[e]);
+	for (i = 0; i <= e; i++)
+		enter(walk, i);
 }
 
 /* @from: number of the first state to make in each epoch. */
@@ -452,27 +427,26 @@ static void pass(struct walk *walk, u32 *from, u32 per)
 	u32 e, i;
 
 	restart(walk);
-	for (e = 0; e < walk->nr; e++) {
-		const struct epoch *epoch = &walk->epochs[e];
-		u32 nr = attempts(walk, epoch, per, !from[e]);
+	for (e = 0; e < walk->epochs.nr; e++) {
+		u32 nr = attempts(walk, e, per, !from[e]);
 
-		gather(walk, epoch);
+		enter(walk, e);
 		for (i = 0; i < nr; i++)
 			one_state(walk, e, from[e] + i);
 		from[e] += nr;
-		apply_entries(&walk->run.img, &walk->run.rec, epoch->start, epoch->end);
 	}
 }
 
 /* What has been judged already is not counted, so it may take a few passes. */
 static void all_states(struct walk *walk)
 {
-	u32 *from = need(walk->nr * sizeof(*from)), passes;
+	u32 *from = need(walk->epochs.nr * sizeof(*from)), passes;
+	u32 nr = walk->epochs.nr - walk->epochs.first;
 
 	for (passes = 0; passes < MAX_PASSES; passes++) {
 		u64 left = walk->states - walk->run.figures.states;
 
-		pass(walk, from, (u32)(left / walk->nr) + 1);
+		pass(walk, from, (u32)(left / nr) + 1);
 		if (walk->run.figures.states >= walk->states)
 			break;
 	}
@@ -483,8 +457,8 @@ static void only_one(struct walk *walk)
 {
 	u32 e = walk->only_epoch;
 
-	if (e >= walk->nr)
-		die("there are %u epochs", walk->nr);
+	if (e >= walk->epochs.nr)
+		die("there are %u epochs", walk->epochs.nr);
 	go_to(walk, e);
 	one_state(walk, e, walk->only_state);
 	printf("epoch %u state %u: %s: as it must be\n", e, walk->only_state,
@@ -510,32 +484,44 @@ static bool to_be_resumed(struct walk *walk, u32 e, u32 state, bool *missing)
 	return true;
 }
 
+/* Of epoch @e the last state that may be gone on with, or NOWHERE. */
+static u32 best_of(struct walk *walk, u32 e, bool *missing)
+{
+	const struct epoch *epoch = &walk->epochs.list[e];
+	u32 s, best = NOWHERE;
+
+	if (epoch->start <= walk->run.rec.point[POINT_TAKEN] || !epoch->nr || epoch->unclear)
+		return NOWHERE;
+	for (s = FIRST_SAMPLE; s < FIRST_SAMPLE + SAMPLES; s++)
+		if (to_be_resumed(walk, e, s, missing))
+			best = s;
+	return best;
+}
+
 /* The youngest state in which a backup is missing; or else the youngest one. */
 static void make_base(struct walk *walk, const char *path, const char *checkpoint)
 {
-	const u32 *point = walk->run.rec.point;
+	const struct epochs *epochs = &walk->epochs;
 	u32 e, s, best = NOWHERE, best_state = 0;
 	bool missing = false;
 
 	restart(walk);
-	for (e = 0; e < walk->nr && walk->epochs[e].end <= point[POINT_COMMIT]; e++) {
-		const struct epoch *epoch = &walk->epochs[e];
-
-		gather(walk, epoch);
-		for (s = FIRST_SAMPLE; s < FIRST_SAMPLE + SAMPLES; s++)
-			if (epoch->start > point[POINT_TAKEN] && epoch->nr &&
-			    !epoch->unclear && to_be_resumed(walk, e, s, &missing)) {
-				best = e;
-				best_state = s;
-			}
-		apply_entries(&walk->run.img, &walk->run.rec, epoch->start, epoch->end);
+	for (e = 0; e < epochs->nr; e++) {
+		if (epochs->list[e].end > walk->run.rec.point[POINT_COMMIT])
+			break;
+		enter(walk, e);
+		s = best_of(walk, e, &missing);
+		if (s != NOWHERE) {
+			best = e;
+			best_state = s;
+		}
 	}
 	if (best == NOWHERE)
 		die("%s: nothing to be resumed", walk->run.rec.path);
 	go_to(walk, best);
 	begin_state(walk, best, best_state);
 	printf("to be resumed: epoch %u of %u, %u backups missing: %s\n", best,
-	       walk->nr, missing_backups(&walk->run), walk->run.what);
+	       epochs->nr, missing_backups(&walk->run), walk->run.what);
 	base_save(&walk->run, path, checkpoint);
 }
 
@@ -572,31 +558,34 @@ static void check_free_map(const struct run *run)
 	free(ext4_free);
 }
 
+/* As if all writes up to that one had been saved. */
+static void all_up_to(struct walk *walk, u32 index)
+{
+	restart(walk);
+	apply_entries(&walk->run.img, &walk->run.rec, 0, index + 1);
+}
+
 static void learn_checkpoint(struct walk *walk)
 {
 	struct run *run = &walk->run;
 	const u32 *point = run->rec.point;
 	size_t bytes = (size_t)run->rec.sectors * SECTOR;
 
-	restart(walk);
+	all_up_to(walk, point[POINT_TAKE]);
 	run->snap = need(bytes);
 	memcpy(run->snap, run->img.data, bytes);
 	run->was_free = need(run->rec.sectors / BLOCK_SECTORS);
-	apply_entries(&run->img, &run->rec, point[POINT_TAKE] + 1,
-		      point[POINT_TAKEN] + 1);
+	all_up_to(walk, point[POINT_TAKEN]);
 	if (!read_free_map(&run->img, run->was_free))
-		die("%s: no good log after the checkpoint was taken", run->rec.path);
-	check_free_map(run);
+		die("%s: no good log after it was taken", run->rec.path);
+	if (!has_store(&run->rec))
+		check_free_map(run);
 	fsck_clean(run, run->snap);
 }
 
 static void learn_resumed(struct walk *walk)
 {
-	const u32 *point = walk->run.rec.point;
-
-	restart(walk);
-	apply_entries(&walk->run.img, &walk->run.rec, point[POINT_TAKE] + 1,
-		      point[POINT_TAKEN] + 1);
+	all_up_to(walk, walk->run.rec.point[POINT_TAKEN]);
 	base_check(&walk->run);
 }
 
@@ -645,8 +634,8 @@ void fail(struct run *run, const char *format, ...)
 	va_list args;
 
 	printf("FAILED %s: epoch %u (entries %u to %u), state %u: ", run->rec.path,
-	       run->epoch, walk.epochs ? walk.epochs[run->epoch].start : 0,
-	       walk.epochs ? walk.epochs[run->epoch].end - 1 : 0, run->state);
+	       run->epoch, walk.epochs.list ? walk.epochs.list[run->epoch].start : 0,
+	       walk.epochs.list ? walk.epochs.list[run->epoch].end - 1 : 0, run->state);
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
@@ -656,11 +645,11 @@ void fail(struct run *run, const char *format, ...)
 	fflush(stdout);
 	image_back(&run->img, 0);
 	run->img.hashing = false;
-	if (walk.epochs) {
+	if (walk.epochs.list) {
 		run->rng.state = run->seed ^ ((u64)run->epoch << 40) ^
 				 ((u64)run->state << 8);
 		rng_next(&run->rng);
-		make_state(&walk, &walk.epochs[run->epoch], run->state);
+		make_state(&walk, &walk.epochs.list[run->epoch], run->state);
 	}
 	leave_state(run);
 	exit(1);
@@ -677,9 +666,10 @@ static void report(const struct walk *walk)
 	const struct recording *rec = &walk->run.rec;
 
 	printf("%s: %u entries, %u flushes, %u FUA writes; %u epochs of %s since the checkpoint\n",
-	       rec->path, rec->nr, rec->flushes, rec->fuas, walk->nr,
-	       walk->through ? "one write" : "writes between flushes");
-	line("epochs left out", walk->unclear);
+	       rec->path, rec->nr, rec->flushes, rec->fuas,
+	       walk->epochs.nr - walk->epochs.first,
+	       walk->epochs.through ? "one write" : "writes between flushes");
+	line("epochs left out", walk->epochs.unclear);
 	line("crash states, all different", f->states);
 	line("  all subsets of the writes of an epoch", f->exhaustive);
 	line("  samples", f->sampled);
@@ -687,6 +677,7 @@ static void report(const struct walk *walk)
 	line("  entering a checkpoint", f->entering);
 	line("  resuming one", f->resuming);
 	line("  checkpoint", f->active);
+	line("  origin suspended", f->suspended);
 	line("  committing", f->committing);
 	line("  committed", f->committed);
 	line("without a log", f->no_log);
@@ -698,11 +689,12 @@ static void report(const struct walk *walk)
 	line("committed offline, bit for bit", f->commits);
 	line("  power cuts in that", f->commit_cuts);
 	line("compared with what was read before the commit", f->view_checks);
-	line("restored by bow", f->tool_restores);
+	line(has_store(rec) ? "restored by blksnap" : "restored by bow", f->tool_restores);
 	line("committed by bow", f->tool_commits);
-	line("  bow stopped in the middle", f->tool_cuts);
+	line("  the program stopped in the middle", f->tool_cuts);
 	line("e2fsck -fn after a restore", f->fsck_back);
-	line("e2fsck -fp, then -fn after a commit", f->fsck_live);
+	line("e2fsck -fp, then -fn of what is live", f->fsck_live);
+	line("  not so: ext4's write of its superblock torn", f->torn_supers);
 }
 
 /* ---- main ---------------------------------------------------------------- */
@@ -715,7 +707,8 @@ static const char usage[] =
 	"  --seed N         begin elsewhere (default 1)\n"
 	"  --view FILE      what was read through bow, frozen, before the commit\n"
 	"  --write-through  DISK had no volatile cache\n"
-	"  --bow PROGRAM    default: bow\n"
+	"  --origin N       DISK is an origin of N sectors, and its store\n"
+	"  --program NAME   default: bow, or blksnap\n"
 	"  --scratch FILE   for the programs (default: replay.scratch)\n"
 	"  --failed FILE    leave a failing state there\n"
 	"  --tools N        one state in N is also given to bow and e2fsck (default 40)\n"
@@ -724,8 +717,8 @@ static const char usage[] =
 	"                   is to go back to the checkpoint\n"
 	"  --make           write these two, for a state of this recording, and stop\n";
 
-enum { OPT_STATES = 256, OPT_SEED, OPT_VIEW, OPT_THROUGH, OPT_BOW, OPT_SCRATCH,
-       OPT_FAILED, OPT_TOOLS, OPT_EPOCH, OPT_STATE, OPT_EXHAUSTIVE, OPT_BASE,
+enum { OPT_STATES = 256, OPT_SEED, OPT_VIEW, OPT_THROUGH, OPT_ORIGIN, OPT_PROGRAM,
+       OPT_SCRATCH, OPT_FAILED, OPT_TOOLS, OPT_EPOCH, OPT_STATE, OPT_EXHAUSTIVE, OPT_BASE,
        OPT_CHECKPOINT, OPT_MAKE };
 
 static const struct option options[] = {
@@ -733,7 +726,8 @@ static const struct option options[] = {
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "view", required_argument, NULL, OPT_VIEW },
 	{ "write-through", no_argument, NULL, OPT_THROUGH },
-	{ "bow", required_argument, NULL, OPT_BOW },
+	{ "origin", required_argument, NULL, OPT_ORIGIN },
+	{ "program", required_argument, NULL, OPT_PROGRAM },
 	{ "scratch", required_argument, NULL, OPT_SCRATCH },
 	{ "failed", required_argument, NULL, OPT_FAILED },
 	{ "tools", required_argument, NULL, OPT_TOOLS },
@@ -758,8 +752,9 @@ static void option(int c)
 	case OPT_STATES: walk.states = number; break;
 	case OPT_SEED: walk.run.seed = number; break;
 	case OPT_VIEW: view_path = optarg; break;
-	case OPT_THROUGH: walk.through = true; break;
-	case OPT_BOW: walk.run.bow = optarg; break;
+	case OPT_THROUGH: walk.epochs.through = true; break;
+	case OPT_ORIGIN: walk.run.rec.origin_sectors = (u32)number; break;
+	case OPT_PROGRAM: walk.run.program = optarg; break;
 	case OPT_SCRATCH: walk.run.scratch = optarg; break;
 	case OPT_FAILED: walk.run.failed = optarg; break;
 	case OPT_TOOLS: walk.run.tool_share = (u32)number; break;
@@ -792,7 +787,6 @@ int main(int argc, char **argv)
 
 	walk.states = 2000;
 	run->seed = 1;
-	run->bow = "bow";
 	run->scratch = "replay.scratch";
 	run->tool_share = 40;
 	remember(argc, argv);
@@ -801,13 +795,15 @@ int main(int argc, char **argv)
 	if (optind + 2 != argc || !base_path != !checkpoint_path ||
 	    (making && !base_path))
 		die("%s", usage);
+	if (!run->program)
+		run->program = run->rec.origin_sectors ? "blksnap" : "bow";
 	disk = read_file(argv[optind + 1], &size);
 	recording_open(&run->rec, argv[optind], size);
-	image_init(&run->img, run->rec.sectors);
+	image_init(&run->img, run->rec.sectors, run->rec.origin_sectors);
 	if (base_path && !making)
 		base_load(run, base_path, checkpoint_path);
 	check_recording(run, disk);
-	if (walk.through)
+	if (walk.epochs.through)
 		check_through(&run->rec);
 	if (run->base)
 		learn_resumed(&walk);
@@ -815,12 +811,9 @@ int main(int argc, char **argv)
 		learn_checkpoint(&walk);
 	if (view_path)
 		learn_view(run, view_path);
-	find_epochs(&walk);
-	find_unclear(&walk);
+	epochs_init(&walk.epochs, &run->rec, &run->img);
 	if (!walk.exhaustive)
 		choose_exhaustive(&walk);
-	walk.writes = need(run->rec.nr * sizeof(*walk.writes));
-	walk.fuas = need(run->rec.nr * sizeof(*walk.fuas));
 	if (making) {
 		make_base(&walk, base_path, checkpoint_path);
 		return 0;

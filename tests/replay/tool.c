@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The same states by the programs themselves, in a file: bow, e2fsck; and what
- * ext4 says is free.
+ * The same states by the programs themselves, in files: bow, blksnap, e2fsck; and
+ * what ext4 says is free.
  */
 #include <errno.h>
 #include <ext2fs/ext2fs.h>
@@ -14,31 +14,52 @@
 
 #define BLOCK_BYTES 4096U
 #define BLOCK_SECTORS (BLOCK_BYTES / SECTOR)
-#define BOW_DONE 1
-#define BOW_SYSTEM 8
+#define SUPER_SECTOR 2U
+#define SUPER_SECTORS 2U
+#define TOOL_DONE 1
+#define TOOL_SYSTEM 8
 
 extern char **environ;
 
+/* Of the device with the filesystem. */
 static size_t bytes(const struct run *run)
 {
-	return (size_t)run->rec.sectors * SECTOR;
+	return (size_t)run->rec.origin_sectors * SECTOR;
+}
+
+static void to_file(const char *path, const u8 *data, size_t size)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	size_t done = 0;
+
+	if (fd < 0 || ftruncate(fd, (off_t)size))
+		die("%s: %s", path, strerror(errno));
+	while (done < size) {
+		ssize_t n = pwrite(fd, data + done, size - done, (off_t)done);
+
+		if (n <= 0)
+			die("%s: %s", path, strerror(errno));
+		done += (size_t)n;
+	}
+	close(fd);
 }
 
 static void to_scratch(const struct run *run, const u8 *data)
 {
-	int fd = open(run->scratch, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	size_t done = 0;
+	to_file(run->scratch, data, bytes(run));
+}
 
-	if (fd < 0 || ftruncate(fd, (off_t)bytes(run)))
-		die("%s: %s", run->scratch, strerror(errno));
-	while (done < bytes(run)) {
-		ssize_t n = pwrite(fd, data + done, bytes(run) - done, (off_t)done);
+static void store_path(const struct run *run, char path[4096])
+{
+	snprintf(path, 4096, "%s.store", run->scratch);
+}
 
-		if (n <= 0)
-			die("%s: %s", run->scratch, strerror(errno));
-		done += (size_t)n;
-	}
-	close(fd);
+static void to_scratch_store(const struct run *run, const u8 *data)
+{
+	char path[4096];
+
+	store_path(run, path);
+	to_file(path, data + bytes(run), (size_t)run->rec.sectors * SECTOR - bytes(run));
 }
 
 static u8 *from_scratch(const struct run *run)
@@ -115,47 +136,89 @@ void fsck_clean(struct run *run, const u8 *data)
 	fsck(run, "-fn", 0);
 }
 
-/* As after a power cut: the journal is replayed, then there is nothing wrong. */
-static void fsck_scratch_live(struct run *run)
+/*
+ * Has this state torn ext4's own write of its superblock? ext4 relies on that
+ * one being whole (everything else is in its journal), so there is nothing to
+ * be learnt about us from what e2fsck says then. Our copies are no metadata.
+ */
+static bool superblock_torn(const struct run *run, u32 block0)
 {
+	const struct image *img = &run->img;
+	bool half[SUPER_SECTORS] = { false };
+	u32 i;
+
+	for (i = 0; i < img->nr_undo; i++) {
+		u32 nr = img->undo[i].sector - block0 - SUPER_SECTOR;
+
+		if (nr < SUPER_SECTORS)
+			half[nr] = img->undo[i].torn;
+	}
+	return half[0] != half[1];
+}
+
+/* As after a power cut: the journal is replayed, then there is nothing wrong. */
+static void fsck_scratch_live(struct run *run, u32 block0)
+{
+	if (superblock_torn(run, block0)) {
+		run->figures.torn_supers++;
+		return;
+	}
 	fsck(run, "-fp", 1);
 	fsck(run, "-fn", 0);
 	run->figures.fsck_live++;
 }
 
-void fsck_live(struct run *run, const u8 *data)
+void fsck_live(struct run *run, const u8 *data, u32 block0)
 {
 	to_scratch(run, data);
-	fsck_scratch_live(run);
+	fsck_scratch_live(run, block0);
 }
 
-/* ---- bow ----------------------------------------------------------------- */
+/* ---- bow, blksnap -------------------------------------------------------- */
+
+#define MOST_WORDS 8
+
+/* PROGRAM WHAT [--stop-after N] [--store STORE] SCRATCH; its exit status. */
+static int run_program(const struct run *run, const char *what, const char *stop)
+{
+	const char *argv[MOST_WORDS] = { run->program, what };
+	char store[4096];
+	int n = 2;
+
+	if (stop) {
+		argv[n++] = "--stop-after";
+		argv[n++] = stop;
+	}
+	if (has_store(&run->rec)) {
+		store_path(run, store);
+		argv[n++] = "--store";
+		argv[n++] = store;
+	}
+	argv[n++] = run->scratch;
+	return command(run, argv);
+}
 
 /* Killed at some write, then again, then let run. */
-static void run_bow(struct run *run, const char *what, int done)
+static void run_tool(struct run *run, const char *what, int done)
 {
 	u32 cuts = rnd(&run->rng, 3);
 	char stop[32];
-	const char *const cut[] = {
-		run->bow, what, "--stop-after", stop, run->scratch, NULL
-	};
-	const char *const whole[] = { run->bow, what, run->scratch, NULL };
-	int status = BOW_SYSTEM;
+	int status = TOOL_SYSTEM;
 
-	for (; cuts && status == BOW_SYSTEM; cuts--) {
+	for (; cuts && status == TOOL_SYSTEM; cuts--) {
 		snprintf(stop, sizeof(stop), "%u", 1 + rnd(&run->rng, 40));
-		status = command(run, cut);
-		run->figures.tool_cuts += status == BOW_SYSTEM;
+		status = run_program(run, what, stop);
+		run->figures.tool_cuts += status == TOOL_SYSTEM;
 	}
-	if (status == BOW_SYSTEM)
-		status = command(run, whole);
+	if (status == TOOL_SYSTEM)
+		status = run_program(run, what, NULL);
 	if (status != done && status != 0) {
 		show_output(run);
-		fail(run, "bow %s says %d", what, status);
+		fail(run, "%s %s says %d", run->program, what, status);
 	}
-	status = command(run, whole);
+	status = run_program(run, what, NULL);
 	if (status)
-		fail(run, "bow %s says %d the second time", what, status);
+		fail(run, "%s %s says %d the second time", run->program, what, status);
 }
 
 static void check_committed(struct run *run, const struct cow_head *head,
@@ -176,6 +239,16 @@ static void check_committed(struct run *run, const struct cow_head *head,
 	}
 }
 
+static u32 live_block0(const struct cow_head *head)
+{
+	u32 i;
+
+	for (i = 0; i < head->hidden_count; i++)
+		if (!head->hidden[i].source)
+			return (u32)head->hidden[i].live;
+	return 0;
+}
+
 void tool_judge(struct run *run, bool commit, const struct cow_head *head)
 {
 	bool begun = head->state == COW_LOG_COMMITTING;
@@ -183,20 +256,23 @@ void tool_judge(struct run *run, bool commit, const struct cow_head *head)
 	u32 s;
 
 	to_scratch(run, run->img.data);
+	if (has_store(&run->rec))
+		to_scratch_store(run, run->img.data);
 	/* To finish a commit is what both do. */
 	if (commit && !(begun && one_in(&run->rng, 2)))
-		run_bow(run, "commit", 0);
+		run_tool(run, "commit", 0);
 	else
-		run_bow(run, "restore", BOW_DONE);
+		run_tool(run, "restore", TOOL_DONE);
 	data = from_scratch(run);
 	if (commit) {
 		check_committed(run, head, data);
-		fsck_scratch_live(run);
+		fsck_scratch_live(run, live_block0(head));
 		run->figures.tool_commits++;
 	} else {
 		s = not_rolled_back(run, data);
 		if (s != NOWHERE)
-			fail(run, "bow restore: sector %u is not as it was at the checkpoint", s);
+			fail(run, "%s restore: sector %u is not as it was at the checkpoint",
+			     run->program, s);
 		fsck(run, "-fn", 0);
 		run->figures.fsck_back++;
 		run->figures.tool_restores++;
