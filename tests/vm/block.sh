@@ -75,27 +75,5 @@ same() { # WHAT BOWIO-ARGUMENT...
 	ok "$what" bowio "$@"
 }
 
-# A disk in memory that forgets what is discarded.
-# disk NAME MEGABYTES [ATTRIBUTE=VALUE...]: sets $disk
-disk() {
-	local dir=/sys/kernel/config/nullb/$1 attr
-
-	mkdir "$dir"
-	echo "$2" >"$dir/size"
-	shift 2
-	for attr in memory_backed=1 discard=1 "$@"; do
-		echo "${attr#*=}" >"$dir/${attr%%=*}"
-	done
-	echo 1 >"$dir/power"
-	disk=/dev/${dir##*/}
-	[ -b "$disk" ] || disk=/dev/nullb$(cat "$dir/index")
-	[ -b "$disk" ] || die "no $disk"
-}
-
-disk_gone() { # NAME
-	rmdir "/sys/kernel/config/nullb/$1"
-}
-
 modprobe dm-bow
-modprobe null_blk nr_devices=0
-[ -d /sys/kernel/config/nullb ] || mount -t configfs none /sys/kernel/config
+load_null_blk

@@ -3,7 +3,7 @@
 #
 # Plant one bug after the other in the modules and see the debug kernel report it.
 #
-#   detectors.sh [NAME...]      KERNEL=uml, or debug
+#   detectors.sh [NAME...]      KERNEL=uml, debug or kcsan: there a data race
 #
 # So "no report" from `make check-debug` means something.
 
@@ -63,6 +63,22 @@ complain() { # WHAT NAME WHY
 	missed=$((missed + 1))
 }
 
+# Two processors at least.
+cat >"$work/both" <<'END'
+#!/bin/bash
+. /tests/block.sh
+dmsetup create raw --table "0 32768 linear $D1 0"
+load /dev/mapper/raw
+bowio fill /dev/mapper/raw $W/old
+bowio write -t 4 -n 2000 -s 4096 -g 100 $D $W/old
+dmsetup remove bow
+dmsetup remove raw
+END
+
+both() {
+	"$work/src/scripts/vm" -k "$kernel" --timeout 600 --new-disk 64M "$work/both"
+}
+
 # NAME, the report, who runs it, file in drivers/md, perl program for it as a whole
 plant() {
 	local name=$1 report=$2 run=$3 file=$work/src/drivers/md/$4
@@ -91,11 +107,16 @@ plant() {
 	fi
 }
 
+# shellcheck disable=SC2016
+if [ "$kernel" = kcsan ]; then
+plant none '' both dm-cow-turn.c ''
+# A counter of all writes, with no lock.
+plant data-race 'KCSAN: data-race in bow_map_bio' both dm-bow-map.c \
+	's/(\nint bow_map_bio\([^{]*\{\n)/\nstatic unsigned long planted;\n$1\tint times;\n\n\tfor (times = 0; times < 1000; times++) {\n\t\tplanted++;\n\t\tbarrier();\n\t}\n/'
+else
 # Without a bug there must be silence, else nothing below says anything.
 plant none '' plain dm-cow-turn.c ''
 plant none '' faults dm-cow-turn.c ''
-# shellcheck disable=SC2016
-{
 # The list of what was free is never given back.
 plant leak 'unreferenced object' plain dm-cow-turn.c \
 	's/(cow_exit\(struct cow \*cow\)\n.*?)\tcow_free\(cow->freemap\);\n/$1/s'
@@ -120,7 +141,7 @@ plant free-queued-work 'ODEBUG: free active' plain dm-cow-copy.c \
 # Nobody looks whether there was memory.
 plant unchecked-allocation 'null-ptr-deref|NULL pointer|Kernel mode fault|Kernel panic' faults dm-bow-target.c \
 	's/(kzalloc\(sizeof\(\*bow\), GFP_KERNEL\);\n)\n\tif \(!bow\)\n\t\treturn NULL;\n/$1\n/'
-}
+fi
 
 echo "$seen reported, $missed missed"
 [ $missed = 0 ]

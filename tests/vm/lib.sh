@@ -14,6 +14,7 @@
 #   ok WHAT COMMAND...      which is told of either way
 #   expect RC COMMAND...    which must exit with RC
 #   is GOT WANT [WHAT]      compares two strings
+#   long                                   is there time for more of the same?
 #   die WHAT, skip WHY, step WHAT, at_exit COMMAND
 #
 # Lines that scripts read start the file of a test, after its licence:
@@ -99,6 +100,11 @@ _run_at_exit() {
 		eval "$c"
 	done
 	exit $rc
+}
+
+# Is there time for more of the same?  make check-long says so.
+long() {
+	[ -n "${LONG-}" ]
 }
 
 # Try for SECONDS until COMMAND succeeds.
@@ -213,4 +219,30 @@ blk_limit() { # DEVICE NAME
 sum_of() { # DEVICE
 	blockdev --flushbufs "$1"
 	dd if="$1" bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1
+}
+
+load_null_blk() {
+	modprobe null_blk nr_devices=0
+	[ -d /sys/kernel/config/nullb ] || mount -t configfs none /sys/kernel/config
+}
+
+# A disk in memory that forgets what is discarded.
+# disk NAME MEGABYTES [ATTRIBUTE=VALUE...]: sets $disk
+disk() {
+	local dir=/sys/kernel/config/nullb/$1 attr
+
+	mkdir "$dir"
+	echo "$2" >"$dir/size"
+	shift 2
+	for attr in memory_backed=1 discard=1 "$@"; do
+		echo "${attr#*=}" >"$dir/${attr%%=*}"
+	done
+	echo 1 >"$dir/power"
+	disk=/dev/${dir##*/}
+	[ -b "$disk" ] || disk=/dev/nullb$(cat "$dir/index")
+	[ -b "$disk" ] || die "no $disk"
+}
+
+disk_gone() { # NAME
+	rmdir "/sys/kernel/config/nullb/$1"
 }

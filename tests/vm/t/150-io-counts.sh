@@ -79,7 +79,9 @@ cost "50 writes to block 0" "0 0 50 400 0" \
 flushes=$(field flushes)
 bowio write -t 8 -q -n 25 -s 4096 -r 24576+8192 -g 2000 $D $W/new >/dev/null
 flushes=$(($(field flushes) - flushes))
-[ $flushes -le 150 ] || die "$flushes flushes for 200 first writes from 8 threads"
+# With one processor each may be done before the next thread gets to run.
+[ $flushes -le 150 ] || [ "$(nproc)" = 1 ] ||
+	die "$flushes flushes for 200 first writes from 8 threads"
 ok "200 first writes from 8 threads: $flushes flushes"
 
 # Reads and flushes are passed as they are, discards are not.

@@ -11,7 +11,10 @@
 
 set -euo pipefail
 
-filesystems=${FILESYSTEMS:-ext4 xfs f2fs vfat btrfs}
+# On 6.1 not all of them, unless there is time.
+all="ext4 xfs f2fs vfat btrfs"
+[ "${VM_KERNEL-}" != 6.1 ] || [ -n "${LONG-}" ] || all="ext4 xfs"
+filesystems=${FILESYSTEMS:-$all}
 
 # ---- on the host ---------------------------------------------------------------
 
@@ -171,6 +174,8 @@ phase_commit() {
 		not_to_be_seen "$fs"
 		bow create --resume "$fs" "${dev[$fs]}" >/dev/null
 		field_is "$fs" 1 checkpoint || die "$fs: not resumed"
+		# It has no journal: clusters that nobody has are the power cut's.
+		[ "$fs" != vfat ] || fsck.vfat -a /dev/mapper/vfat >/dev/null || [ $? = 1 ]
 		start "$fs"
 		present "$fs"
 		before=$(field "$fs" 4)

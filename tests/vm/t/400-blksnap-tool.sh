@@ -22,9 +22,9 @@ exits 16 blksnap attach --create raw_a /dev/mapper/raw_b
 says 'already'
 exits 8 blksnap attach --create x /dev/nowhere
 exits 2 blksnap attach --create x $work
-dmsetup create other --table "0 100 snapshot-origin $D_ODD"
+dmsetup create other --table "0 $(sectors $D_ODD) bow $D_ODD"
 exits 16 blksnap attach other
-says "target 'snapshot-origin'"
+says "target 'bow'"
 dmsetup remove other
 dmsetup suspend raw_a
 exits 16 blksnap attach raw_a
@@ -120,11 +120,16 @@ step "take, of raw, mounted and attached ones together"
 head -c 8M /dev/urandom >$work/a
 head -c 8M /dev/urandom >$work/b
 dd if=$work/a of=/dev/mapper/a bs=1M oflag=direct status=none
-cp $work/b /dev/mapper/b		# through the page cache: the take writes it out
+exec 8<>/dev/mapper/b			# or closing it would write this out...
+cp $work/b /dev/mapper/b		# ...which is the take's business
 manifest $mnt >$work/before
 exits 0 blksnap take --force -n one --block-size 16K --store $store a lv b
 says '^one: taken of 3 device\(s\), suspended for [0-9.]+ ms$'
 says '^/dev/mapper/lv-one$'
+exec 8>&-
+# A filesystem that was frozen needs no recovery.
+dumpe2fs -h /dev/mapper/lv-one >$work/super 2>/dev/null
+not grep -q needs_recovery $work/super
 nothing_suspended
 [[ $(uuid_of lv-one) =~ ^BLKSNAP-[0-9a-f-]{36}-[0-2]-one$ ]] || die "uuid: $(uuid_of lv-one)"
 exits 16 blksnap take -n one --store $store a

@@ -99,6 +99,30 @@ end_take 8
 says 'b-f: cannot start the snapshot'
 says 'no snapshot was taken'
 
+step "one that cannot be suspended because another one is: neither stays so"
+dmsetup create d1 --table "0 8192 linear $D3 0"
+for n in 2 3 4; do
+	dmsetup create d$n --table "0 8192 linear /dev/mapper/d$((n - 1)) 0"
+done
+exits 0 blksnap attach --create deep /dev/mapper/d4
+blksnap take -n f --store $store --timeout 10 --test-wait prepared lv deep \
+	<$work/gate >$work/out 2>&1 &
+tool=$!
+exec 7>$work/gate
+until_true dm_exists deep-f
+until_true dm_exists lv-f
+# Freezing the filesystem on lv means to write to it, which waits from now on.
+dmsetup suspend --nolockfs lv-real
+echo >&7
+until_true is_suspended deep
+dd if=/dev/zero of=/dev/mapper/deep bs=4k count=1 oflag=direct status=none
+kill -0 $tool || die "it was not held up: $(cat $work/out)"
+dmsetup resume lv-real
+end_take 8
+says 'lv: cannot suspend: not all within 10 s'
+exits 0 blksnap detach deep
+dmsetup remove d4 d3 d2 d1
+
 step "a signal before and after; killed while all are suspended"
 begin_take prepared
 until_true dm_exists b-f

@@ -6,66 +6,9 @@
 # slow reads, and everything that must be refused.
 # timeout: 600
 
-# shellcheck disable=SC2015
-# shellcheck source=tests/vm/block.sh
-. /tests/block.sh
-modprobe dm-blksnap
-
-origin() { # NAME DEV
-	dmsetup create "$1" --table "0 $(sectors "$2") blksnap-origin $2"
-}
-
-lower() { # ORIGIN: the device below, as major:minor
-	dmsetup table "$1" | cut -d' ' -f4
-}
-
-image_table() { # ORIGIN STORE BLOCK-SIZE
-	echo "0 $(sectors "/dev/mapper/$1") blksnap $(lower "$1") $2 transient $3"
-}
-
-take() { # SNAP STORE BLOCK-SIZE ORIGIN...
-	local snap=$1 store=$2 bs=$3 o
-
-	shift 3
-	for o in "$@"; do
-		dmsetup create "$o-$snap" --notable
-		dmsetup reload "$o-$snap" --table "$(image_table "$o" "$store" "$bs")"
-	done
-	for o in "$@"; do
-		dmsetup suspend "$o"
-	done
-	for o in "$@"; do
-		dmsetup resume "$o-$snap"
-		[ ! -e "$W/$o" ] || cp "$W/$o" "$W/$o-$snap"
-	done
-	for o in "$@"; do
-		dmsetup resume "$o"
-	done
-}
-
-info() { # DEVICE FIELD-NUMBER
-	dmsetup status "$1" | cut -d' ' -f$((3 + $2))
-}
-
-state() {
-	info "$1" 1
-}
-
-shows() { # IMAGE...
-	local i
-
-	for i in "$@"; do
-		bowio verify "/dev/mapper/$i" "$W/$i" || die "$i has changed"
-	done
-}
-
-gone() { # DEVICE...
-	local d
-
-	for d in "$@"; do
-		dmsetup remove --retry "$d"
-	done
-}
+# shellcheck disable=SC2015,SC2086,SC2154
+# shellcheck source=/dev/null
+. /tests/t/4blk.inc
 
 # --- several devices, several snapshots ----------------------------------------------
 
@@ -210,12 +153,15 @@ reading() {
 for round in 1 2; do
 	# The read is on its way to the origin when the write comes.
 	rm -f $W/read
-	{ bowio verify -r $((round * 8))+8 /dev/mapper/c-1 $W/c-1 || echo >$W/bad; : >$W/read; } &
+	{ bowio check -r $((round * 8))+8 /dev/mapper/c-1 $W/c-1 || echo >$W/bad; : >$W/read; } &
 	wait_for 20 reading
 	bowio write -s 4096 -q -r $((round * 8))+8 -g $((80 + round)) /dev/mapper/c $W/c
 	wait
 	[ ! -e $W/bad ] || die "the image showed a new block"
 done
+dmsetup reload slow --table "0 $(sectors "$low") linear $low 0"
+dmsetup suspend slow
+dmsetup resume slow
 shows c-1
 gone c-1 c slow
 ok "writes wait for readers of an image" true

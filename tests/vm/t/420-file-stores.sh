@@ -9,17 +9,6 @@
 # shellcheck source=/dev/null
 . /tests/t/4snap.inc
 
-# Bytes of the origin that are a file's, as "FIRST LENGTH" each.
-extents_of() { # FILE
-	filefrag -e -b1 "$1" | sed -n 's/^ *[0-9]*: *[0-9]*\.\. *[0-9]*: *\([0-9]*\)\.\. *[0-9]*: *\([0-9]*\):.*/\1 \2/p'
-}
-
-overlap() { # EXTENTS EXTENTS
-	awk 'NR == FNR { a[NR] = $1; b[NR] = $1 + $2; n = NR; next }
-		{ for (i = 1; i <= n; i++) if ($1 < b[i] && $1 + $2 > a[i]) found = 1 }
-		END { exit !found }' $1 $2
-}
-
 reads_as_zeroes() { # DEVICE, extents on stdin
 	local first length n=0
 
@@ -28,11 +17,6 @@ reads_as_zeroes() { # DEVICE, extents on stdin
 		n=$((n + 1))
 	done
 	[ $n -gt 0 ] || die "no extents"
-}
-
-no_files() {
-	[ -z "$(dmsetup ls --target blksnap-file | sed '/^No devices/d')" ] ||
-		die "stores are left: $(dmsetup ls --target blksnap-file)"
 }
 
 lost() { # IMAGE
@@ -79,14 +63,13 @@ on_its_own_filesystem() { # TYPE
 	churn $mnt
 	reads_as_zeroes /dev/mapper/o-s <$work/extents
 	[ "$(dmsetup status o-s | cut -d' ' -f7)" -gt 0 ] || die "nothing was kept"
-	mount -o "ro,$(mount_options ${1%-1k})" /dev/mapper/o-s $image
-	manifest $image | grep -v ' ./a store$' >$work/now
-	diff $work/manifest $work/now >$work/diff || die "$1: the image differs: $(head $work/diff)"
-	umount $image
+	shows_manifest o-s ${1%-1k}
 	# Not one block of the origin is kept for what is written into the store.
+	fsfreeze -f $mnt
 	before=$(dmsetup status o | cut -d' ' -f7)
 	dd if=/dev/urandom of=/dev/mapper/o-s bs=64k count=9 seek=40 oflag=direct status=none
 	is "$(dmsetup status o | cut -d' ' -f7)" "$before" "blocks copied"
+	fsfreeze -u $mnt
 	exits 0 blksnap remove s
 	[ ! -e "$file" ] || die "the file is left over"
 	no_files
@@ -95,18 +78,14 @@ on_its_own_filesystem() { # TYPE
 	step "$1: $(wc -l <$work/extents) extents"
 }
 
-mount_options() {
-	case $1 in
-	ext4)	echo noload ;;
-	xfs)	echo nouuid,norecovery ;;
-	f2fs)	echo norecovery ;;
-	esac
-}
-
 dmsetup create under --table "0 655360 linear $D1 0"
 exits 0 blksnap attach --create o /dev/mapper/under
-# ext4 with larger blocks is what all below lies on.
-for fs in ext4-1k xfs f2fs; do
+# ext4 with larger blocks is what all below lies on. To save time one kernel tries xfs
+# and the other f2fs, which pins in its own way.
+types=xfs
+[ "$VM_KERNEL" != 6.1 ] || types=f2fs
+! long || types='ext4-1k xfs f2fs'
+for fs in $types; do
 	on_its_own_filesystem $fs
 done
 
@@ -117,12 +96,6 @@ fill $mnt
 head -c 60M /dev/urandom >$mnt/big/gone
 sync -f $mnt
 manifest $mnt >$work/manifest
-shows_manifest() { # IMAGE
-	mount -o ro,noload /dev/mapper/$1 $image
-	manifest $image | grep -vE ' ./(one|two|three)$' >$work/now
-	diff $work/manifest $work/now >$work/diff || die "$1 differs: $(head $work/diff)"
-	umount $image
-}
 # Too small for what the second one would need...
 exits 0 blksnap take -n 1 --store $mnt/one --size 16M o
 rm $mnt/big/gone
@@ -200,12 +173,16 @@ refused() { # WHY FILE [OPTION...]
 exits 8 blksnap take -n no --store $mnt/nothing o
 says '--size'
 exits 2 blksnap take -n no --store $mnt/tree --size 1M o
+chmod 600 $mnt/tree/a/xaaa
 exits 16 blksnap take -n no --store $mnt/tree/a/xaaa o
 says 'has contents'
 truncate -s 4M $mnt/holes
+chmod 600 $mnt/holes
 refused holes $mnt/holes
 fallocate -l 4M $mnt/mine
 refused 'there already' $mnt/mine --size 4M
+refused 'others than root' $mnt/mine
+chmod 600 $mnt/mine
 exits 8 blksnap take -n no --store $mnt/huge --size 4G o
 [ ! -e $mnt/huge ] || die "half a file is left over"
 exec 7>>$mnt/mine
@@ -253,7 +230,6 @@ exits 0 blksnap take -n s --store $work/other/store --size 32M o
 exits 16 blksnap detach lv
 says 'is a store on lv'
 lower=$(lower_of lv)
-blksnap list --json | jq -r '.. | objects | select(.name == "o-s") | .id' >$work/id
 dmsetup reload lv --table "0 163840 linear $lower 0"
 dmsetup suspend lv
 dmsetup resume lv

@@ -136,14 +136,9 @@ for bad in 2048 65537 "cbt" 1073741824; do
 	not dmsetup create o --table "0 32776 blksnap-origin /dev/mapper/under 2 cbt_block_size $bad" 2>/dev/null
 	dmsetup remove o 2>/dev/null || :
 done
-modprobe null_blk nr_devices=0
-[ -d /sys/kernel/config/nullb ] || mount -t configfs none /sys/kernel/config
-config=/sys/kernel/config/nullb/vast vast=/dev/vast
-mkdir $config
-echo 16777216 >$config/size
-echo 1 >$config/power
-[ -b $vast ] || vast=/dev/nullb$(cat $config/index)
-dmsetup create o --table "0 $(sectors $vast) blksnap-origin $vast"
+load_null_blk
+disk vast 16777216 memory_backed=0 discard=0
+dmsetup create o --table "0 $(sectors $disk) blksnap-origin $disk"
 exits 0 blksnap take -n 1 --store $store --block-size 1M o
 last=$(id_of o-1)
 dd if=/dev/zero of=/dev/mapper/o bs=4k seek=125000000 count=1 oflag=direct conv=notrunc status=none
@@ -153,4 +148,4 @@ is "$(blksnap changed --since $last o-2)" "511998689280 2097152" "one block of 1
 step "16 TiB in $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
 exits 0 blksnap remove 1 2
 dmsetup remove o
-rmdir $config
+disk_gone vast
