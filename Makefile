@@ -12,18 +12,24 @@
 #   make check        unit tests, then tests in virtual machines on both kernels;
 #                     the last line counts
 #   make unit         unit tests only
-#   make model        crash explorer only: 250,000 crash states, with real and
+#   make model        crash explorers only: 300,000 crash states, with real and
 #                     with small sizes; `make model-long`: 10,000,000
 #   make mutations    rules of the protocol broken on purpose, one at a time;
 #                     a table says who noticed
+#   make vm-mutations MUTATIONS="413 401-late"
+#                     modules and tools broken on purpose, one thing at a time: the
+#                     virtual machine test that is there for it must fail; all of
+#                     them take hours
 #   make fuzz FUZZ_SECONDS=3600 FUZZ_SEED=0
 #                     hostile logs for an hour; `check` does a minute of it
 #   make check-vm KERNELS="6.1 6.12" TESTS="000 010-resume"
 #                     virtual machine tests only, all of them or some
-#   make replay       recorded runs of the real module: 6,000 crash states of them
-#                     (part of `check`); `make replay-long` 200,000 on both
-#                     kernels, `make replay-mutations` breaks the module on
-#                     purpose and sees the replay notice
+#   make check-long   those tests with more cases of a kind: more filesystems, more
+#                     rounds, more snapshots (about an hour)
+#   make replay       recorded runs of the real modules: 6,000 crash states of bow,
+#                     3,000 of persistent snapshots (part of `check`); `make
+#                     replay-long` 400,000 on both kernels, `make replay-mutations`
+#                     breaks the modules on purpose and sees the replay notice
 #   make check-debug  virtual machine tests on a kernel with KASAN, lockdep, leak
 #                     detection, faults on demand and gcov, built once (User Mode
 #                     Linux: a process, as fast without KVM); then coverage, in
@@ -60,6 +66,7 @@ export V
 KERNELS ?= 6.1 6.12
 TESTS ?=
 J ?= 2
+export LONG
 
 PREFIX ?= /usr
 DESTDIR ?=
@@ -119,6 +126,12 @@ model-long:
 mutations: | deps
 	$(Q)tests/model/mutate.sh -j '$(J)'
 
+MUTATIONS ?=
+vm-mutations: | deps
+	$(Q)$(MAKE) kernels KERNELS=6.12
+	$(Q)tests/vm/mutate.sh $(MUTATIONS)
+.PHONY: vm-mutations
+
 fuzz: | deps
 	$(Q)$(MAKE) -C tests/fuzz check
 
@@ -139,8 +152,12 @@ check-vm: | deps
 	$(Q)$(MAKE) tool vm-modules
 	$(Q)scripts/check --vm '$(KERNELS)' --jobs '$(J)' $(TESTS)
 
+check-long: | deps
+	$(Q)$(MAKE) check-vm LONG=1
+.PHONY: check-long
+
 replay:
-	$(Q)$(MAKE) check-vm KERNELS=6.12 TESTS=300
+	$(Q)$(MAKE) check-vm KERNELS=6.12 TESTS='300 463'
 
 # Other recordings for each seed.
 REPLAY_SEEDS ?= 1 2
@@ -150,6 +167,8 @@ replay-long: | deps
 	$(Q)for k in $(KERNELS); do \
 		for s in $(REPLAY_SEEDS); do \
 			tests/replay/run -k $$k -s $$s -n $(REPLAY_STATES) -t 400 || exit; \
+			tests/replay/run -k $$k -s $$s -n $(REPLAY_STATES) -t 400 \
+				apart apart-full apart-resume || exit; \
 		done; \
 	done
 
@@ -162,8 +181,8 @@ replay-mutations: | deps
 # On our own kernels, see scripts/debug-kernel.  Not those tests that boot dozens of
 # times: that is about the disk, not about the kernel.
 DEBUG ?= uml
-DEBUG_TESTS := 000 10 11 12 13 14 15 16 17 20 22 23 24 25 26 27 28 31 320 321 34 \
-	400 401 41
+DEBUG_TESTS := 10 11 12 13 14 15 16 17 22 23 24 25 26 28 31 320 321 34 \
+	400 401 410 413 420 430 431 450 460 461 462 464 465
 check-debug: | deps
 	$(Q)$(MAKE) tool
 	$(Q)$(MAKE) vm-modules KERNELS=$(DEBUG)
@@ -177,7 +196,7 @@ detectors: | deps
 	$(Q)$(MAKE) kernels KERNELS=$(DEBUG)
 	$(Q)KERNEL=$(DEBUG) tests/vm/detectors.sh
 
-RACES := 100 110 230 240
+RACES := 100 110 230 240 400 401 410 431
 check-races: | deps
 	$(Q)$(MAKE) tool
 	$(Q)$(MAKE) vm-modules KERNELS=kcsan
