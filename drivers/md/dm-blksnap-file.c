@@ -104,7 +104,7 @@ static void add_to_list(struct snap_file *file)
 static void close_file(struct snap_file *file)
 {
 	if (file->origin) {
-		snap_origin_forget_file(file->origin, file);
+		snap_inside_forget(file->origin, file);
 		cow_bdev_close(&file->below);
 	}
 	snap_pin_put(&file->pin);
@@ -157,7 +157,7 @@ static int place_on_origin(struct snap_file *file, struct snap_origin *origin, d
 
 	if (r)
 		return r;
-	r = snap_origin_add_file(origin, file);
+	r = snap_inside_add(origin, file);
 	if (r)
 		cow_bdev_close(&file->below);
 	else

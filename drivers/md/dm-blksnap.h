@@ -4,9 +4,12 @@
  *
  *	origin	dm-blksnap-origin.c	the device that is written to
  *	image	dm-blksnap-image.c	the device as it was
+ *	arm	dm-blksnap-arm.c	snapshots begin and end
+ *	io	dm-blksnap-io.c		reads and writes of images
  *	store	dm-blksnap-store.c	where old contents are kept
  *	file	dm-blksnap-file.c	a file as a device for that
  *	pin	dm-blksnap-pin.c	a file that stays where it is
+ *	inside	dm-blksnap-inside.c	such files on the origin's own filesystem
  *	epoch	dm-blksnap-epoch.c	which block of an image is where (plain C)
  *	log	dm-blksnap-log.c	snapshots that survive a reboot
  *	cbt	dm-blksnap-cbt.c	when a block was written to last (plain C)
@@ -77,7 +80,7 @@ struct snap_origin {
 	struct dm_kcopyd_client *kcopyd;
 	unsigned int targets;		/* of tables; the core's registry guards it... */
 	struct list_head images;	/* ...and this */
-	bool armed;			/* writes must ask; see snap_origin_map() */
+	bool armed;			/* writes must ask; see map_write() */
 
 	/* Held by suspend hooks and by arming; guards what follows. */
 	struct mutex lock;
@@ -167,34 +170,62 @@ extern const struct cow_dev_ops snap_origin_dev_ops;
 /* The origin above @bdev, or NULL. The core's registry is locked. */
 struct snap_origin *snap_origin_find(struct block_device *bdev);
 
+/* What waited for its mark may go on. The keep's worker. */
+void snap_origin_marked(struct snap_origin *origin, struct cow_waiter *waiter);
+
+/* These sectors count as changed, once recorded. The origin's lock is held: no take. */
+void snap_origin_mark(struct snap_origin *origin, u64 sector, u64 nr);
+void snap_origin_record_marks(struct snap_origin *origin);
+
+/* dm-blksnap-inside.c */
+
 /*
  * A file pinned on the origin's own filesystem: it will be written to past the
  * origin, so what snapshots have there is kept now. May sleep, long. -ENOSPC if
  * the newest snapshot's store has no room for that, -ENODEV if the origin is not in use.
  */
-int snap_origin_add_file(struct snap_origin *origin, struct snap_file *file);
+int snap_inside_add(struct snap_origin *origin, struct snap_file *file);
 /*
  * Nothing of the files there are is part of a snapshot. A persistent one can have none but
  * its own store's: -EBUSY, or -EINVAL if its blocks would reach into that. May sleep.
  */
-int snap_origin_blank_files(struct snap_origin *origin, struct snap_image *image);
-void snap_origin_forget_file(struct snap_origin *origin, struct snap_file *file);
+int snap_inside_blank(struct snap_origin *origin, struct snap_image *image);
+void snap_inside_forget(struct snap_origin *origin, struct snap_file *file);
+/* They may have ceased to be stores unseen. The origin's lock is held. */
+void snap_inside_mark(struct snap_origin *origin);
 
-/* What waited for its mark may go on. The keep's worker. */
-void snap_origin_marked(struct snap_origin *origin, struct cow_waiter *waiter);
+/* The core lets @waiter go: was it not a write, but one of ours? */
+bool snap_inside_touched(struct cow_dev *dev, struct cow_waiter *waiter);
 
 /* dm-blksnap-image.c */
 extern struct target_type snap_image_target_type;
-extern const struct snap_ops snap_image_ops;
-
-/* Requests that have arrived, copies that are done. The worker's. */
-void snap_image_work(struct snap_origin *origin);
-
-/* Epochs without images that nobody needs any more. The origin's lock is not held. */
-void snap_image_sweep(struct snap_origin *origin);
 
 /* The word for it in a status. */
 const char *snap_state_name(enum snap_state state);
+
+/* dm-blksnap-arm.c */
+
+/* The worker's: 0, or -EBUSY if snapshots of the kinds there are exclude this image. */
+int snap_image_check_company(struct cow_dev *dev, void *arg);
+const char *snap_image_bad_company(const struct snap_image *image);
+
+/* The first resume: from now on the origin's contents are kept. May sleep. */
+int snap_image_arm(struct snap_image *image);
+/* It is freed, now or with an older one. The origin's lock is not held. */
+void snap_image_remove(struct snap_image *image);
+/* Epochs without images that nobody needs any more. The origin's lock is not held. */
+void snap_image_sweep(struct snap_origin *origin);
+
+/* dm-blksnap-io.c */
+extern const struct snap_ops snap_image_ops;
+
+int snap_image_map(struct snap_image *image, struct bio *bio);
+void snap_image_end_io(struct snap_image *image, struct bio *bio, blk_status_t *error);
+
+/* Requests that have arrived, copies that are done. The worker's. */
+void snap_image_work(struct snap_origin *origin);
+/* As snap_origin_marked(). */
+void snap_image_marked(struct snap_origin *origin, struct snap_request *request);
 
 /* dm-blksnap-log.c; what is of the worker is for cow_dev_call(), exclusive. */
 
@@ -212,9 +243,6 @@ void snap_log_lost(struct snap_origin *origin);
 /* In a status: of the origin's persistent snapshot, "-" if it has none. May sleep. */
 const char *snap_log_state(struct snap_origin *origin);
 void snap_log_stale(struct snap_origin *origin);
-
-/* As snap_origin_marked(). */
-void snap_image_marked(struct snap_origin *origin, struct snap_request *request);
 
 /* dm-blksnap-keep.c */
 

@@ -4,10 +4,10 @@
 # Break one thing at a time in the kernel modules or in the tools, and see the test in
 # the virtual machine that is there for it fail.
 #
-#   mutate.sh [-l] [NAME...]
+#   mutate.sh [-c|-l] [NAME...]
 #
 # A NAME is that of a mutation, or its first letters; all of them by default, -l lists
-# them. It begins with the number of the test that must notice: that one runs, in a
+# them, -c only sees that each still changes something. It begins with the number of the test that must notice: that one runs, in a
 # machine of its own. The tests are those of this tree, and nothing is changed here;
 # what is built is a copy. TAP comes out: "ok" if the test failed, and what it said.
 # One that does not apply any more, does not build or gets no verdict is "not ok" as
@@ -150,7 +150,7 @@ mutations() {
 
 	mutate 411-last-block-passes dm-cow-dev.h \
 		's/(\*nr = [^;]* - \*first \+ 1;)/$1\n\t*nr -= *nr > 1;/'
-	mutate 411-short-end dm-blksnap-image.c \
+	mutate 411-short-end dm-blksnap-io.c \
 		's/u32 sectors = cow_run_sectors\(&snap->cow->geo, request->block, 1\);/u32 sectors = epoch->block_sectors;/'
 	mutate 411-zeroes-pass dm-blksnap-origin.c \
 		's/(\tif \(!must_wait\(origin, bio, waiter\))/\tif (bio_op(bio) == REQ_OP_WRITE_ZEROES)\n\t\treturn pass(origin, bio);\n$1/'
@@ -174,9 +174,9 @@ mutations() {
 		's/\tif \(store->claim\.bdev\)\n\t\tcow_bdev_close\(&store->claim\);\n//'
 	mutate 413-taken-unnoticed dm-blksnap-store.c \
 		's/\tWRITE_ONCE\(store->taken, true\);\n//'
-	mutate 413-taken-and-read dm-blksnap-image.c \
+	mutate 413-taken-and-read dm-blksnap-io.c \
 		's/(offset = [^\n]*\n\n\tif \()is_taken\(place\)/${1}0/'
-	mutate 413-taken-and-copied dm-blksnap-image.c \
+	mutate 413-taken-and-copied dm-blksnap-io.c \
 		's/(pb->blanked = 0;\n\tif \()is_taken\(place\)/${1}0/'
 	mutate 413-taken-and-written dm-blksnap-store.c \
 		's/\tif \(READ_ONCE\(store->taken\)\)\n\t\treturn 0;\n//'
@@ -189,18 +189,18 @@ mutations() {
 
 	mutate 420-not-blank dm-blksnap-epoch.c \
 		's/\t\trequest->blank = true;\n//'
-	mutate 420-place-not-kept dm-blksnap-origin.c \
+	mutate 420-place-not-kept dm-blksnap-inside.c \
 		's/\tfor \(i = 0; !r && i < pin->nr && READ_ONCE\(origin->armed\); i\+\+\)\n\t\ttouch/\tfor (i = pin->nr; i < pin->nr; i++)\n\t\ttouch/'
 	mutate 420-not-a-swapfile dm-blksnap-pin.c \
 		's/\tinode->i_flags \|= S_SWAPFILE;\n//'
 	mutate 420-origin-under-a-file dm-blksnap-origin.c \
-		's/(if \(!r && ot->origin && )snap_file_on\(dm_disk\(ot->origin->dev\.md\), ot->origin\)/${1}0/'
+		's/(if \(!r && )snap_file_on\(dm_disk\(ot->origin->dev\.md\), ot->origin\)/${1}0/'
 	mutate 420-somebody-elses-file userspace/snap/snap-file.c \
 		's/\t\tif \(!is_file\(dir, base, dev, inode\)\)\n\t\t\treturn -ESTALE;\n//'
 
 	# ---- blksnap: changed blocks ----------------------------------------------------
 
-	mutate 430-image-writes-unmarked dm-blksnap-image.c \
+	mutate 430-image-writes-unmarked dm-blksnap-io.c \
 		's/\tif \(op_is_write\(bio_op\(bio\)\)\)\n\t\tmark\(image, bio\);\n/\t(void)mark;\n/'
 	mutate 430-marked-once dm-blksnap-cbt.c \
 		's/if \(last_of\(old\) == epoch\)\n/if (last_of(old))\n/'
@@ -229,15 +229,15 @@ mutations() {
 		's/\t\tif \(!lstat\(growth->path, &st\)\)\n\t\t\tcontinue;\n/\t\tif (!lstat(growth->path, \&st))\n\t\t\treturn BOW_OK;\n/'
 	mutate 451-loss-untold userspace/snap/cmd-monitor.c \
 		's/\t\ttell\(mon, "lost", dev->name, text\);\n//'
-	mutate 452-place-not-kept dm-blksnap-origin.c \
+	mutate 452-place-not-kept dm-blksnap-inside.c \
 		's/\tfor \(i = 0; !r && i < pin->nr && READ_ONCE\(origin->armed\); i\+\+\)\n\t\ttouch/\tfor (i = pin->nr; i < pin->nr; i++)\n\t\ttouch/'
-	mutate 452-no-room dm-blksnap-origin.c \
+	mutate 452-no-room dm-blksnap-inside.c \
 		's/return needed > snap_left\(&origin->snap\) \? -ENOSPC : 0;/return 0 * needed;/'
 	mutate 462-log-of-before-kept userspace/snap/snap-file.c \
 		's/\tif \(!status && store->created\)\n\t\tstatus = wipe_start\(store\);\n/\t(void)wipe_start;\n/'
 	mutate 462-log-swept-away userspace/snap/snap-file.c \
 		's/return file->open_count \|\| snap_store_has_log\(file->number, 0\);/return file->open_count;/'
-	mutate 464-blocks-of-the-store-kept dm-blksnap-origin.c \
+	mutate 464-blocks-of-the-store-kept dm-blksnap-inside.c \
 		's/\t\tr = snap_epoch_blank\(&image->epoch, pin->extents\[i\]\.place,/\t\tr = 0 * snap_epoch_blank(\&image->epoch, pin->extents[i].place + 1024,/'
 	mutate 465-begun-and-kept dm-cow-apart.c \
 		's/\tif \(r && named\)\n\t\tend_log\(cow, &ended\);/\t(void)ended;/'
@@ -374,9 +374,32 @@ prepare() {
 	fi
 }
 
-listing=
+# Would it change every file? Says which it would not.
+applies() { # NAME FILE PROGRAM...
+	local name=$1 file
+
+	shift
+	while [ $# -gt 0 ]; do
+		file=$top/$(path_of "$1")
+		if perl -0pe "$2" "$file" | cmp -s - "$file"; then
+			echo "$name: nothing to change in $1"
+			missed=$((missed + 1))
+		fi
+		shift 2
+	done
+}
+
+check_all() {
+	mutate() {
+		! wanted "$1" || applies "$@"
+	}
+	mutations
+}
+
+listing='' checking=
 while [ $# -gt 0 ]; do
 	case $1 in
+	-c)	checking=1 ;;
 	-l)	listing=1 ;;
 	-*)	sed -n '4,/^$/s/^# \{0,1\}//p' "$0"; exit 2 ;;
 	*)	names+=("$1") ;;
@@ -386,6 +409,10 @@ done
 if [ -n "$listing" ]; then
 	list
 	exit
+fi
+if [ -n "$checking" ]; then
+	check_all
+	exit $((missed > 0))
 fi
 plan=$(list | wc -l)
 [ "$plan" -gt 0 ] || { echo "there is no such mutation" >&2; exit 2; }
