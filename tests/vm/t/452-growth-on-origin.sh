@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# kernels: 6.12
+# kernels: 6.12 uml debug kcsan
 # timeout: 600
 # shellcheck disable=SC2086,SC2154,SC2251
 #
