@@ -240,7 +240,7 @@ int offline_complain(const struct offline *off)
 
 	if (complaint->record >= 0)
 		snprintf(where, sizeof(where), ", record %d, source sector %llu",
-			 complaint->record, (unsigned long long)complaint->source);
+			 complaint->record, (unsigned long long)(complaint->source % COW_ORIGIN_BASE));
 	error_msg("%s: log damaged: %s (page %llu at sector %llu%s); nothing was written",
 		  off->store.path ? off->store.path : off->dev.path, cow_log_strerror(off->error),
 		  (unsigned long long)complaint->sequence,
@@ -398,7 +398,7 @@ struct json_object *offline_json_error(const struct offline *off)
 	json_add_number(obj, "sequence", complaint->sequence);
 	if (complaint->record >= 0) {
 		json_add_number(obj, "record", (u64)complaint->record);
-		json_add_number(obj, "source", complaint->source);
+		json_add_number(obj, "source", complaint->source % COW_ORIGIN_BASE);
 	}
 	return obj;
 }

@@ -7,7 +7,7 @@
 static const struct command * const commands[] = {
 	&cmd_attach, &cmd_detach, &cmd_take, &cmd_resume, &cmd_list, &cmd_remove, &cmd_grow,
 	&cmd_monitor, &cmd_changed, &cmd_mark, &cmd_export, &cmd_apply, &cmd_check,
-	&cmd_restore,
+	&cmd_dump, &cmd_restore,
 };
 
 static const struct program blksnap = {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * blksnap restore, blksnap check: a snapshot that is only a store and an origin.
+ * blksnap restore, check and dump: a snapshot that is only a store and an origin.
  */
+#include "dump.h"
 #include "offline.h"
 #include "snap.h"
 
@@ -206,7 +207,11 @@ static int close_file(const struct request *req)
 
 static int read_and_act(struct offline *off, struct request *req)
 {
-	int status = offline_read(off, COW_CHECK_ALL, req->flags.quiet || req->flags.json);
+	int status;
+
+	if (req->cmd == &cmd_dump)
+		return dump_log(off, req->flags.json);
+	status = offline_read(off, COW_CHECK_ALL, req->flags.quiet || req->flags.json);
 
 	if (status)
 		return status;
@@ -293,6 +298,11 @@ static int run_check(int argc, char **argv)
 	return run(&cmd_check, argc, argv);
 }
 
+static int run_dump(int argc, char **argv)
+{
+	return run(&cmd_dump, argc, argv);
+}
+
 const struct command cmd_restore = {
 	.name = "restore",
 	.summary = "roll an origin back to a snapshot, offline",
@@ -339,4 +349,26 @@ const struct command cmd_check = {
 	"Exit status: 0 no snapshot, 1 a good one, 2 usage, 4 log damaged, 8 I/O or system\n"
 	"error, 16 a device is in use.\n",
 	.run = run_check,
+};
+
+const struct command cmd_dump = {
+	.name = "dump",
+	.summary = "print everything the log of a snapshot says",
+	.usage =
+	"[options] --store <store> <origin>\n"
+	"       blksnap dump [options] --sector <number> <origin>\n\n"
+	"Print both slots, every page and every record, newest first, each with a\n"
+	"verdict. In a record the source is a sector of the origin, all else are sectors of\n"
+	"the store, of 512 bytes.\n\n"
+	"Options:\n"
+	"      --store <store>  the store: a block device, an image of one, or a file as at\n"
+	"                       the take\n"
+	"      --inside         it is a file on the origin itself, an ext4 that is not\n"
+	"                       mounted; the path is from the root of that\n"
+	"      --sector <n>     the same, any filesystem; it begins there, as take has said\n"
+	"      --json           as JSON\n"
+	"  -h, --help           this text\n"
+	"  -V, --version        the version\n\n"
+	"Exit status: as of 'blksnap check'.\n",
+	.run = run_dump,
 };

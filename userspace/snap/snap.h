@@ -13,7 +13,7 @@
 #include "dm-task.h"
 #include "mnt.h"
 
-extern const struct command cmd_apply, cmd_attach, cmd_changed, cmd_check, cmd_detach,
+extern const struct command cmd_apply, cmd_attach, cmd_changed, cmd_check, cmd_detach, cmd_dump,
 	cmd_export, cmd_grow, cmd_list, cmd_mark, cmd_monitor, cmd_remove, cmd_restore,
 	cmd_resume, cmd_take;
 

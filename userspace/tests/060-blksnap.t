@@ -7,7 +7,7 @@
 . "$(dirname "$0")/lib.sh"
 : "${BLKSNAP:?is to be the path of the tool}"
 
-commands='attach detach take list remove grow monitor restore check changed mark export apply'
+commands='attach detach take resume list remove grow monitor restore check dump changed mark export apply'
 
 exits 2 "no command" "$BLKSNAP"
 exits 2 "unknown command" "$BLKSNAP" checkpoint

@@ -34,9 +34,10 @@ for shape in "seed=1" "seed=2 writes=2000 cut=2" "seed=3 writes=0" \
 	snapshot $shape
 	exits 1 "$shape: check" "$BLKSNAP" check --store store origin
 	says out "^store: good snapshot" "$shape: check says so"
+	exits 1 "$shape: dump" "$BLKSNAP" dump --store store origin
 	exits 1 "$shape: dry run" "$BLKSNAP" restore --dry-run --store store origin
 	says out "would be rolled back" "$shape: dry run says so"
-	untouched "$shape: check and dry run"
+	untouched "$shape: check, dump and dry run"
 	exits 1 "$shape: restore" "$BLKSNAP" restore --store store origin
 	cmp origin original >out 2>&1
 	ok $? "$shape: the origin is what it was"
@@ -72,6 +73,20 @@ again
 exits 1 "json" "$BLKSNAP" restore --json --store store origin
 says out '"version":1' "with a version"
 says out '"action":"rolled-back"' "with what was done"
+
+again
+"$BLKSNAP" check --json --store store origin >checked 2>err
+exits 1 "dump --json" "$BLKSNAP" dump --json --store store origin
+backups=$(perl -MJSON::PP -e 'local $/; print decode_json(<STDIN>)->{log}{backups}' <checked)
+json out '(grep { $_->{kind} eq "backup" && $_->{verdict} eq "valid" } map { @{$_->{records}} } @{$d->{pages}}) == '"$backups" \
+	"dump: every backup"
+json out '!grep { $_->{source} >= $d->{origin_sectors} || $_->{dest} >= $d->{store_sectors} } map { @{$_->{records}} } @{$d->{pages}}' \
+	"dump: of sectors that are there"
+json out '$d->{origin} eq "origin" && $d->{store} eq "store" && $d->{slots}[0]{header}{store_sectors} <= $d->{store_sectors}' \
+	"dump: of both devices"
+exits 1 "dump as text" "$BLKSNAP" dump --store store origin
+says out '^ *0  backup *[0-9]\{1,4\} -> .*valid' "dump: a sector of the origin"
+untouched "dump"
 
 again
 for ((s = 272; s < 900; s += 8)); do
