@@ -18,7 +18,7 @@ const char *increment_id(char id[INCREMENT_ID], const struct increment_info *inf
 	char generation[UUID_TEXT];
 
 	snprintf(id, INCREMENT_ID, "%s:%u", format_uuid(generation, info->generation),
-		 (unsigned int)number & INCREMENT_MAX_NUMBER);
+		 (unsigned int)(number % (INCREMENT_MAX_NUMBER + 1)));
 	return id;
 }
 

@@ -18,7 +18,7 @@
 #define INCREMENT_MAX_DATA (1U << 20)	/* bytes of one chunk */
 #define INCREMENT_MIN_BLOCK 4096U
 #define INCREMENT_MAX_BLOCK (1U << 29)
-#define INCREMENT_MAX_NUMBER 0xffffU	/* of a snapshot */
+#define INCREMENT_MAX_NUMBER 0xfffeU	/* of a snapshot; the last there can be */
 #define INCREMENT_NAME 128
 
 enum increment_kind {
