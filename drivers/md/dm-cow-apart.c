@@ -166,7 +166,8 @@ int cow_apart_end(struct cow *cow, int error)
 {
 	int r = 0;
 
-	if (!cow->unlogged)
+	/* Withdrawn, it is not there, durably. */
+	if (!cow->unlogged && !cow->withdrawn)
 		end_log(cow, &r);
 	/* Only now: until then the log was to be true. */
 	cow_apart_leave(cow, error);

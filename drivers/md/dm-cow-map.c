@@ -90,6 +90,8 @@ static u64 word_bytes(u64 nr_blocks)
 
 u64 cow_map_memory(const struct cow_map *map)
 {
+	if (!map->nr_blocks)
+		return 0;
 	return word_bytes(map->nr_blocks) +
 	       nr_zones(map->nr_blocks) * sizeof(*map->zone_free);
 }
