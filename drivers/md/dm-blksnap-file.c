@@ -295,13 +295,18 @@ static int parse_arguments(struct dm_target *ti, unsigned int argc, char **argv,
 	return parse_extents(ti, argc - 2, argv + 2, ft);
 }
 
+void snap_file_settle(void)
+{
+	flush_workqueue(release_wq);
+}
+
 static int find_file(struct dm_target *ti, struct file_target *ft)
 {
 	struct snap_file *file;
 	struct file *opened;
 
 	/* One that is being given up at this moment could not be pinned. */
-	flush_workqueue(release_wq);
+	snap_file_settle();
 	opened = snap_pin_open(ft->path);
 	if (IS_ERR(opened)) {
 		ti->error = "Cannot open the file";

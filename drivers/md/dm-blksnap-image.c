@@ -234,6 +234,9 @@ static int epoch_new(struct dm_target *ti, struct image_target *it, struct snap_
 		return r;
 	epoch->persistent = it->persistent;
 	image->resume = it->resume;
+	/* One that is about to go is in the way, and its disk may be the new store's. */
+	if (epoch->persistent)
+		snap_file_settle();
 	r = snap_inside_blank(image->origin, image);
 	if (r)
 		ti->error = (char *)bad_file(r);

@@ -286,6 +286,9 @@ extern struct target_type snap_map_target_type;
 int snap_file_init(void);
 void snap_file_exit(void);
 
+/* Files whose devices are gone have been let go. May sleep, not with a lock held. */
+void snap_file_settle(void);
+
 /* Is there a file, pinned, on @disk's filesystem that @origin knows nothing of? May sleep. */
 bool snap_file_on(const struct gendisk *disk, const struct snap_origin *origin);
 
