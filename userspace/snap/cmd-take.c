@@ -205,6 +205,10 @@ static int refuse_carrier(const struct snap_store *store)
 {
 	static const char what[] = "carries a persistent snapshot; 'blksnap resume' goes on with it, 'blksnap restore' rolls back; if nobody wants it any more,";
 
+	/* Of that very origin, most likely, which has been mounted since. */
+	if (store->is_file && store->origin)
+		return fail(BOW_REFUSED, "%s carries a persistent snapshot; if that is of the filesystem it lies on, which has been mounted since, it is not true any more: never restore it; 'dd if=/dev/zero of=%s bs=4096 count=1 conv=notrunc,fsync', and delete it",
+			    store->path, store->path);
 	if (store->is_file)
 		return fail(BOW_REFUSED, "%s %s delete it", store->path, what);
 	return fail(BOW_REFUSED, "%s %s 'dd if=/dev/zero of=%s bs=4096 count=1'", store->path,
@@ -245,11 +249,15 @@ static int check_all(struct request *req, char **names)
 					  req->force || req->resume);
 	if (!status)
 		status = check_log(req);
+	if (!status && req->persistent)
+		status = snap_store_check_kept(&req->store, &list);
 	req->store.durable = req->persistent;
 	if (!status && req->resume)
 		req->block_bytes = req->store.log_block_bytes;
 	for (i = 0; i < req->nr && !status; i++)
 		status = check_image(req, i, names[i]);
+	if (!status && req->persistent)
+		status = snap_store_check_above(&req->images[0].origin, &list);
 	snap_list_free(&list);
 	if (!status)
 		qsort(req->images, req->nr, sizeof(*req->images), by_depth);

@@ -15,25 +15,43 @@
 #include "dm-cow-env.h"
 #include "snap.h"
 
+#define BATCH 64	/* extents looked at, and pages */
+
 /* ---- is it one? ----------------------------------------------------------------- */
+
+/* As the kernel pins it: from the first whole page on that is in one piece. */
+static bool find_page(const struct fiemap *map, u64 *sector)
+{
+	u64 page = (u64)sysconf(_SC_PAGESIZE), start = 0, end = 0;
+	u32 i;
+
+	for (i = 0; i < map->fm_mapped_extents; i++) {
+		const struct fiemap_extent *fe = &map->fm_extents[i];
+
+		if (fe->fe_flags & (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_NOT_ALIGNED))
+			return false;
+		if (!i || fe->fe_physical != end)
+			start = (fe->fe_physical + page - 1) / page * page;
+		end = fe->fe_physical + fe->fe_length;
+		*sector = start >> 9;
+		if (end >= start + page)
+			return true;
+	}
+	return false;
+}
 
 /* Silent: any file may be asked about. */
 static bool find_start(int fd, u64 *sector)
 {
 	union {
 		struct fiemap map;
-		char room[sizeof(struct fiemap) + sizeof(struct fiemap_extent)];
+		char room[sizeof(struct fiemap) + BATCH * sizeof(struct fiemap_extent)];
 	} buf;
-	const struct fiemap_extent *fe = buf.map.fm_extents;
 
 	memset(&buf, 0, sizeof(buf));
-	buf.map.fm_length = COW_PAGE_SIZE;
-	buf.map.fm_extent_count = 1;
-	if (ioctl(fd, FS_IOC_FIEMAP, &buf.map) || buf.map.fm_mapped_extents != 1)
-		return false;
-	*sector = fe->fe_physical >> 9;
-	return !fe->fe_logical && fe->fe_length >= COW_PAGE_SIZE &&
-	       !(fe->fe_flags & (FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_NOT_ALIGNED));
+	buf.map.fm_length = BATCH * (u64)sysconf(_SC_PAGESIZE);
+	buf.map.fm_extent_count = BATCH;
+	return !ioctl(fd, FS_IOC_FIEMAP, &buf.map) && find_page(&buf.map, sector);
 }
 
 static bool shows_log(int fd)
@@ -57,7 +75,7 @@ static bool is_store(int fd)
 	if (shown && !snap_file_always_written(fd))
 		return false;
 	/* What is shown may be in the page cache only, from before a rollback. */
-	return find_start(fd, &sector) && (shown || snap_store_has_log(st.st_dev, sector));
+	return find_start(fd, &sector) && (shown || snap_store_may_have_log(st.st_dev, sector));
 }
 
 bool snap_was_store(const char *path)
@@ -92,9 +110,11 @@ static int make_device(struct snap_reopened *again, const char *origin)
 	if (status)
 		return status;
 	status = snap_file_check(store, &list, true);
-	snap_list_free(&list);
 	if (!status)
 		status = check_apart(store, origin);
+	if (!status)
+		status = snap_store_check_kept(store, &list);
+	snap_list_free(&list);
 	if (status)
 		return status;
 	/* Or it is left over from one of us who was killed. */

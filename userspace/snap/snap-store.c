@@ -151,11 +151,11 @@ int snap_store_look_for_log(struct snap_store *store, dev_t number, u64 sector)
 		   BOW_OK;
 }
 
-bool snap_store_has_log(dev_t number, u64 sector)
+bool snap_store_may_have_log(dev_t number, u64 sector)
 {
 	struct snap_store store = { .number = number };
 
-	return !look_for_log(&store, number, sector) && store.carries_log;
+	return look_for_log(&store, number, sector) || store.carries_log;
 }
 
 static int open_store(struct snap_store *store, bool force)
@@ -210,5 +210,40 @@ int snap_store_check_origin(const struct snap_store *store, const struct snap_de
 		return fail(BOW_REFUSED, "%s lies on %s, of which the snapshot is to be; the store must lie on something else%s",
 			    store->path, origin->name,
 			    store->is_file ? "" : ", or be a file on the origin's own filesystem");
+	return BOW_OK;
+}
+
+/* Rolled back, that origin would bring back an older log, or one that has ended. */
+int snap_store_check_kept(const struct snap_store *store, const struct snap_list *list)
+{
+	dev_t dev = store->is_file ? store->below : store->number;
+	unsigned int i;
+
+	for (i = 0; i < list->nr; i++) {
+		const struct snap_dev *origin = &list->devs[i];
+
+		if (origin->kind != SNAP_ORIGIN || strcmp(origin->persistent, "active") ||
+		    (store->origin != origin->number && !snap_above(dev, origin->number)))
+			continue;
+		return fail(BOW_REFUSED, "%s lies on %s, which has a persistent snapshot: if that is rolled back to, so is the log in the store, which is not true then; 'blksnap remove --all %s' first",
+			    store->path, origin->name, origin->name);
+	}
+	return BOW_OK;
+}
+
+/* The other way round: may @origin be rolled back, as far as logs are concerned? */
+int snap_store_check_above(const struct snap_dev *origin, const struct snap_list *list)
+{
+	unsigned int i;
+
+	for (i = 0; i < list->nr; i++) {
+		const struct snap_dev *image = &list->devs[i];
+
+		if (image->kind != SNAP_IMAGE || strcmp(image->mode, "persistent") ||
+		    !snap_above(image->store, origin->number))
+			continue;
+		return fail(BOW_REFUSED, "the store of %s lies on %s: if that is rolled back, so is the log in the store, which is not true then; remove that snapshot first",
+			    image->name, origin->name);
+	}
 	return BOW_OK;
 }

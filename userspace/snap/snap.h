@@ -217,14 +217,17 @@ int snap_store_check(struct snap_store *store, const char *path,
 
 /* May what @origin keeps be written there? */
 int snap_store_check_origin(const struct snap_store *store, const struct snap_dev *origin);
+/* May there be a log in it? Not on an origin that may be rolled back itself. */
+int snap_store_check_kept(const struct snap_store *store, const struct snap_list *list);
+int snap_store_check_above(const struct snap_dev *origin, const struct snap_list *list);
 
 /* Is nothing there that is known? If not, @remedy says what can be done. */
 int snap_check_contents(const char *path, int fd, const char *remedy);
 
 /* Does a log begin at that sector of a device? */
 int snap_store_look_for_log(struct snap_store *store, dev_t number, u64 sector);
-/* The same, silent; false as well if it cannot be read. */
-bool snap_store_has_log(dev_t number, u64 sector);
+/* The same, silent; true as well if it cannot be read. */
+bool snap_store_may_have_log(dev_t number, u64 sector);
 
 /* Has it an image? */
 bool snap_store_in_use(const struct snap_list *list, dev_t number);
