@@ -8,8 +8,6 @@
 #include "command.h"
 #include "inside.h"
 
-#define MIN_FIRST (SNAP_EXTENTS_SECTOR + (SNAP_EXTENTS_BYTES >> 9))
-
 /* ---- as a device ------------------------------------------------------------- */
 
 static struct inside *to_inside(struct cow_io *io)
@@ -152,14 +150,14 @@ static int read_extents(struct inside *in, struct snap_disk_extents *table, u64 
 {
 	struct bow_dev *dev = in->dev;
 
-	if (sector & (COW_PAGE_SECTORS - 1) || dev->io.sectors < MIN_FIRST ||
-	    sector > dev->io.sectors - MIN_FIRST)
+	if (sector & (COW_PAGE_SECTORS - 1) || dev->io.sectors < INSIDE_FIRST_PLACE ||
+	    sector > dev->io.sectors - INSIDE_FIRST_PLACE)
 		return fail(BOW_REFUSED, "%s: no store can begin at sector %llu", dev->path,
 			    (unsigned long long)sector);
 	if (cow_read(&dev->io, sector + SNAP_EXTENTS_SECTOR, table, SNAP_EXTENTS_BYTES >> 9))
 		return BOW_SYSTEM;	/* told where it happened */
 	if (!header_good(table, dev) || le64_to_cpu(table->extents[0].place) != sector ||
-	    le64_to_cpu(table->extents[0].sectors) < MIN_FIRST || !take_extents(in, table))
+	    le64_to_cpu(table->extents[0].sectors) < INSIDE_FIRST_PLACE || !take_extents(in, table))
 		return fail(BOW_REFUSED, "%s: no store of a snapshot of this device begins at sector %llu",
 			    dev->path, (unsigned long long)sector);
 	return BOW_OK;

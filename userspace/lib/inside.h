@@ -9,6 +9,9 @@
 
 #include "dev.h"
 
+/* Below is what says where the store is: no place of the log. */
+#define INSIDE_FIRST_PLACE (SNAP_EXTENTS_SECTOR + (SNAP_EXTENTS_BYTES >> 9))
+
 struct inside_extent {
 	u64 start;			/* in the store */
 	u64 place;			/* on the device */

@@ -173,16 +173,33 @@ static int meets_store(void *data, u64 __always_unused from, u64 to, u32 sectors
 	return inside_has(data, to - COW_ORIGIN_BASE, sectors);
 }
 
+/* A record that counts only as long as its source is what it was. */
+static bool intact_meets_store(struct offline *off)
+{
+	struct cow_picture *pic = &off->pic;
+	struct cow_range *range;
+
+	for (range = cow_ranges_first(&pic->intact); range; range = cow_ranges_next(range))
+		if (meets_store(&off->inside, 0, cow_block_to_sector(&pic->geo, range->start),
+				cow_run_sectors(&pic->geo, range->start, range->nr)))
+			return true;
+	return false;
+}
+
 /*
- * What a rollback reads from it must not write to, or what it does first would change
- * what it does next.
+ * What a rollback reads from it must not write to, nor to what says where the store is:
+ * what it does first would change what it does next, or what is done if it is cut.
  */
 static enum cow_log_error check_inside(struct offline *off)
 {
-	if (!off->inside.nr ||
-	    !cow_picture_each_original(&off->pic, meets_store, &off->inside))
+	if (!off->inside.nr)
 		return COW_LOG_OK;
-	return COW_LOG_OVERLAP;
+	if (off->pic.log.head.slot1 < INSIDE_FIRST_PLACE)
+		return COW_LOG_BAD_GEOMETRY;
+	if (intact_meets_store(off) ||
+	    cow_picture_each_original(&off->pic, meets_store, &off->inside))
+		return COW_LOG_OVERLAP;
+	return COW_LOG_OK;
 }
 
 int offline_read(struct offline *off, enum cow_picture_depth depth, bool quiet)

@@ -67,6 +67,16 @@ untouched "a record of the store's own blocks"
 exits 4 "check of it" "$BLKSNAP" check --json --sector "$at" origin
 says out '"verdict":"damaged"' "says so"
 
+# Nor what a second attempt wants to find as it is.
+snapshot seed=9 overlap=2 writes=20
+exits 4 "a cut record of the store's own blocks" "$BLKSNAP" restore --sector "$at" origin
+says err "one place is used twice" "it is told"
+untouched "a cut record of the store's own blocks"
+snapshot seed=10 first=4
+exits 4 "slot 1 in the table of extents" "$BLKSNAP" restore --sector "$at" origin
+says err "impossible number in the header" "it is told"
+untouched "slot 1 in the table of extents"
+
 # patch BYTE: of the table
 patch()
 {

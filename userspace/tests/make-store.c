@@ -11,8 +11,9 @@
  *	original	the origin at the take
  *
  * With inside=N the store is in the origin as well, from block N on, in two pieces, the
- * second one first; nothing is written to that block or those behind it, but for
- * overlap=1. The sector it begins at is printed.
+ * second one first; nothing is written to that block or those behind it. With overlap=1
+ * a block of the store is saved, with overlap=2 one was about to be. The sector it begins
+ * at is printed. first=N: slot 1 is block N of the store, all else follows.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -115,6 +116,18 @@ static void save(u64 block, u64 nr, bool arrives)
 	cow_log_write_group(&clog, &io);
 }
 
+#define FIRST 100ULL	/* blocks of the store in the piece that it begins with */
+
+/* The last block of that piece, which is the last one of the store's on the device. */
+static void save_own(void)
+{
+	u64 block = opt.inside + opt.store - 1;
+
+	memset(store + (FIRST - 1) * BS * 512, 0x77, BS * 512);
+	memset(origin + block * BS * 512, 0x77, BS * 512);
+	save(block, 1, opt.overlap == 1);
+}
+
 static void writes(void)
 {
 	u64 i, block, end = opt.inside ? opt.inside : opt.blocks;
@@ -128,7 +141,7 @@ static void writes(void)
 		memset(origin + block * BS * 512, rand(), cow_run_sectors(&geo, block, 1) * 512);
 	}
 	if (opt.overlap)
-		save(opt.inside + opt.store - 1, 1, true);
+		save_own();
 	for (block = 0; opt.cut && block < end; block++)
 		if (!saved[block]) {
 			save(block, 1, false);
@@ -136,8 +149,6 @@ static void writes(void)
 		}
 	free(saved);
 }
-
-#define FIRST 100ULL	/* blocks in the first piece */
 
 static void note_extents(struct snap_disk_extents *table)
 {
@@ -183,6 +194,7 @@ static void option(const char *text)
 		{ "short=", &opt.short_by }, { "writes=", &opt.writes },
 		{ "cut=", &opt.cut }, { "seed=", &opt.seed },
 		{ "inside=", &opt.inside }, { "overlap=", &opt.overlap },
+		{ "first=", &used },
 	};
 	size_t i;
 
