@@ -187,6 +187,7 @@ static enum cow_log_error read_predecessor(struct cow_picture *pic,
 		return COW_LOG_FOREIGN;
 	if (error || prev->sequence != head->sequence - 1 ||
 	    prev->generation != head->prev_generation ||
+	    prev->store_sectors > head->store_sectors ||
 	    !cow_page_records_valid(pic->page, prev))
 		return COW_LOG_BROKEN_CHAIN;
 	return COW_LOG_OK;
@@ -683,14 +684,16 @@ static bool torn_by_us(const struct cow_picture *pic, const struct slot slots[2]
 /*
  * What it takes to end the log one way or the other: block 0 at least is
  * hidden, and slot 1, which is written first, is clear of what is read next. On a
- * store nothing is hidden.
+ * store nothing is hidden, and slot 1, which another header names, is of the part
+ * that a resume gives nothing of away.
  */
 static enum cow_log_error check_ending(struct cow_picture *pic)
 {
 	const struct cow_head *head = &pic->log.head;
 	u32 i;
 
-	if (!head->hidden_count && !cow_head_apart(head))
+	if (cow_head_apart(head) ? head->slot1 + head->block_sectors > head->store_sectors :
+	    !head->hidden_count)
 		return COW_LOG_BAD_GEOMETRY;
 	for (i = 0; i < head->hidden_count; i++)
 		if (head->slot1 == head->hidden[i].live ||

@@ -235,6 +235,30 @@ static void over_pages_and_growth(void **data)
 	restored();
 }
 
+/* What a resume gives away begins where the newest page says: nothing is above that. */
+static void store_shrinks(void **data)
+{
+	(void)data;
+	backup(5, 59, 1, true);
+	seal_page(SEAL);
+	disk.head.store_sectors = 50 * BS;
+	disk.head.seal = 0;
+	finish();
+	overwrite(5, 1);
+	expect(COW_LOG_BROKEN_CHAIN);
+}
+
+static void store_ends_before_slot1(void **data)
+{
+	(void)data;
+	disk.head.slot1 = 60 * BS;
+	write_page(0);
+	disk.head.slot1 = SLOT1 * BS;
+	disk.head.store_sectors = 50 * BS;
+	write_page(60);
+	expect(COW_LOG_BAD_GEOMETRY);
+}
+
 /* Its group was cut, so the origin was not written to. */
 static void cut_backup_is_void(void **data)
 {
@@ -491,6 +515,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(there_and_back), TEST(nothing_changed_yet), TEST(over_pages_and_growth),
+		TEST(store_shrinks), TEST(store_ends_before_slot1),
 		TEST(cut_backup_is_void), TEST(damaged_backup), TEST(voided),
 		TEST(sides_are_kept_apart), TEST(end_of_the_store), TEST(one_place_twice),
 		TEST(headers), TEST(feature_alone), TEST(of_the_other_kind),
