@@ -12,21 +12,32 @@ static struct disk *to_disk(struct cow_io *io)
 	return container_of(io, struct disk, io);
 }
 
-static bool inside(const struct disk *disk, u64 sector, u64 nr)
-{
-	return sector < disk->io.sectors && nr <= disk->io.sectors - sector;
-}
-
 static int mem_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 {
 	struct disk *disk = to_disk(io);
+	u64 done, here;
 
-	must(sectors && inside(disk, sector, sectors), "read of %u sectors at %llu",
+	must(sectors && layout_has(disk->lay, sector, sectors), "read of %u sectors at %llu",
 	     sectors, (unsigned long long)sector);
 	disk->reads++;
 	disk->read_sectors += sectors;
-	memcpy(buf, disk->mem + sector * SECTOR, (size_t)sectors * SECTOR);
+	for (done = 0; done < sectors; done += here) {
+		u64 place = layout_place(disk->lay, sector + done, sectors - done, &here);
+
+		memcpy((u8 *)buf + done * SECTOR, disk->mem + place * SECTOR, here * SECTOR);
+	}
 	return 0;
+}
+
+static void put(struct disk *disk, u64 sector, const u8 *buf, u32 sectors)
+{
+	u64 done, here;
+
+	for (done = 0; done < sectors; done += here) {
+		u64 place = layout_place(disk->lay, sector + done, sectors - done, &here);
+
+		disk_put(disk, place, buf + done * SECTOR, here * SECTOR);
+	}
 }
 
 static int mem_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors)
@@ -34,16 +45,16 @@ static int mem_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors
 	struct disk *disk = to_disk(io);
 	u32 whole = sectors;
 
-	must(sectors && inside(disk, sector, sectors), "write of %u sectors at %llu",
+	must(sectors && layout_has(disk->lay, sector, sectors), "write of %u sectors at %llu",
 	     sectors, (unsigned long long)sector);
 	must(!disk->read_only, "a write to sector %llu", (unsigned long long)sector);
 	must(!(sector % io->atomic_sectors), "misaligned write to sector %llu",
 	     (unsigned long long)sector);
-	if (disk->writes > disk->cut_at)
+	if (disk->writes > disk->cut_at || (disk->no_header && !sector))
 		return -EIO;
 	if (disk->writes++ == disk->cut_at)
 		whole = sectors / io->atomic_sectors / 2 * io->atomic_sectors;
-	disk_put(disk, sector, buf, (size_t)whole * SECTOR);
+	put(disk, sector, buf, whole);
 	return whole == sectors ? 0 : -EIO;
 }
 
@@ -93,6 +104,7 @@ void disk_revive(struct disk *disk)
 	disk->read_sectors = 0;
 	disk->cut_at = ~0ULL;
 	disk->read_only = false;
+	disk->no_header = false;
 }
 
 void disk_reset(struct disk *disk, u64 sectors, u32 atomic_sectors)
@@ -107,9 +119,16 @@ void disk_reset(struct disk *disk, u64 sectors, u32 atomic_sectors)
 		disk->dirty[unit] = 0;
 	}
 	disk->nr_dirty = 0;
-	disk->io.sectors = sectors;
+	disk->sectors = sectors;
 	disk->io.atomic_sectors = atomic_sectors;
 	disk_revive(disk);
+}
+
+void disk_lay_out(struct disk *disk, const struct layout *lay)
+{
+	disk->lay = lay;
+	disk->io.sectors = lay->sectors + (lay->store ? COW_ORIGIN_BASE : 0);
+	disk->io.store_sectors = lay->store;
 }
 
 static void mark(struct disk *disk, u32 unit)
@@ -135,7 +154,8 @@ void disk_copy(struct disk *to, const struct disk *from)
 {
 	u32 i;
 
-	disk_reset(to, from->io.sectors, from->io.atomic_sectors);
+	disk_reset(to, from->sectors, from->io.atomic_sectors);
+	disk_lay_out(to, from->lay);
 	for (i = 0; i < from->nr_dirty; i++) {
 		mark(to, from->list[i]);
 		memcpy(unit_of(to, from->list[i]), unit_of(from, from->list[i]),
@@ -146,4 +166,15 @@ void disk_copy(struct disk *to, const struct disk *from)
 bool disk_same(const struct disk *a, const struct disk *b, u64 sector, u64 nr)
 {
 	return !memcmp(a->mem + sector * SECTOR, b->mem + sector * SECTOR, nr * SECTOR);
+}
+
+u64 disk_differs(const struct disk *a, const struct disk *b, u64 sector)
+{
+	for (; sector < a->sectors; sector++) {
+		u64 unit = sector / UNIT_SECTORS;
+
+		if ((a->dirty[unit] || b->dirty[unit]) && !disk_same(a, b, sector, 1))
+			break;
+	}
+	return sector;
 }

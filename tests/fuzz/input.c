@@ -23,6 +23,16 @@ u32 input_block(const struct input *in)
 	return shapes[in->shape % ARRAY_SIZE(shapes)].block_sectors;
 }
 
+bool input_apart(const struct input *in)
+{
+	return in->shape & SHAPE_APART;
+}
+
+bool input_inside(const struct input *in)
+{
+	return input_apart(in) && in->shape & SHAPE_INSIDE;
+}
+
 /* ---- bytes to items -------------------------------------------------------- */
 
 struct reader {
@@ -147,7 +157,7 @@ size_t input_write(const struct input *in, u8 *data, size_t max)
 static void put_item(const struct item *item, struct disk *disk)
 {
 	static u8 buf[65536 * SECTOR];
-	u64 left, sectors = disk->io.sectors;
+	u64 left, sectors = disk->sectors;
 	size_t len;
 
 	if (item->sector >= sectors)
@@ -169,13 +179,52 @@ static void put_item(const struct item *item, struct disk *disk)
 	}
 }
 
-void input_build(const struct input *in, struct disk *disk)
+/* Two thirds are the store. */
+static void lay_apart(struct input *in, struct layout *lay)
+{
+	u64 all = input_sectors(in);
+
+	lay->store = all * 2 / 3 / UNIT_SECTORS * UNIT_SECTORS;
+	if (in->shape & SHAPE_ODD)
+		lay->store += UNIT_SECTORS / 2;
+	lay->origin = lay->store;
+	lay->sectors = all - lay->store;
+	lay->nr = 1;
+	lay->pieces[0] = (struct piece) { .sectors = lay->store };
+}
+
+static void lay_out(struct input *in, const struct disk *disk)
+{
+	struct layout *lay = &in->lay;
+
+	lay->sectors = input_sectors(in);
+	lay->origin = 0;
+	lay->store = 0;
+	lay->nr = 0;
+	if (input_inside(in))
+		layout_inside(lay, disk->mem, INSIDE_FIRST);
+	else if (input_apart(in))
+		lay_apart(in, lay);
+}
+
+void input_build(struct input *in, struct disk *disk)
 {
 	u32 i;
 
-	disk_reset(disk, input_sectors(in), in->shape & 0x80 ? 8 : 1);
+	disk_reset(disk, input_sectors(in), in->shape & SHAPE_4KN ? 8 : 1);
 	for (i = 0; i < in->nr_items; i++)
 		put_item(&in->items[i], disk);
+	lay_out(in, disk);
+	disk_lay_out(disk, &in->lay);
+}
+
+u16 input_place(const struct input *in, u64 sector)
+{
+	u64 here;
+
+	if (!layout_has(&in->lay, sector, 1))
+		return (u16)sector;
+	return (u16)layout_place(&in->lay, sector, 1, &here);
 }
 
 /* ---- pages --------------------------------------------------------------------- */
@@ -199,4 +248,30 @@ void item_fix(struct item *item)
 						  count * sizeof(page->records[0])));
 	header->header_crc = 0;
 	header->header_crc = cpu_to_le32(cow_crc(header, sizeof(*header)));
+}
+
+/* ---- tables of extents ------------------------------------------------------------ */
+
+struct snap_disk_extents *item_table(struct item *item)
+{
+	if (item->type != 'R' || item->nr < 16 ||
+	    memcmp(item->data, SNAP_EXTENTS_MAGIC, sizeof(SNAP_EXTENTS_MAGIC) - 1))
+		return NULL;
+	return (struct snap_disk_extents *)item->data;
+}
+
+void table_fix(struct item *item, bool sum)
+{
+	struct snap_disk_extents *table = item_table(item);
+	size_t at = offsetof(struct snap_disk_extents, extents), one = sizeof(table->extents[0]);
+	size_t skip = offsetof(struct snap_disk_extents, device_sectors);
+	u32 i, count = (u32)min((size_t)le32_to_cpu(table->count), (sizeof(item->data) - at) / one);
+	u64 sectors = 0;
+
+	for (i = 0; i < count; i++)
+		sectors += le64_to_cpu(table->extents[i].sectors);
+	if (sum)
+		table->store_sectors = cpu_to_le64(sectors);
+	item->nr = (u16)(at + count * one);
+	table->crc = cpu_to_le32(crc32c(~0U, item->data + skip, item->nr - skip));
 }

@@ -28,26 +28,33 @@ static struct item *some_page(struct input *in)
 	return found;
 }
 
-static struct item *page_at(struct input *in, u64 sector)
+/* The newest item that puts a page there, of memory. */
+static struct item *page_in(struct input *in, u16 place)
 {
 	struct item *found = NULL;
 	u32 i;
 
 	for (i = 0; i < in->nr_items; i++)
-		if (in->items[i].sector == sector && item_page(&in->items[i]))
+		if (in->items[i].sector == place && item_page(&in->items[i]))
 			found = &in->items[i];
 	return found;
+}
+
+static struct item *page_at(struct input *in, u64 sector)
+{
+	return page_in(in, input_place(in, sector));
 }
 
 /* The page that was copied there, if it was. */
 static struct item *page_seen_at(struct input *in, u64 sector)
 {
 	struct item *found = page_at(in, sector);
+	u16 place = input_place(in, sector);
 	u32 i;
 
 	for (i = 0; i < in->nr_items && !found; i++)
-		if (in->items[i].type == 'C' && in->items[i].sector == sector)
-			found = page_at(in, in->items[i].from);
+		if (in->items[i].type == 'C' && in->items[i].sector == place)
+			found = page_in(in, in->items[i].from);
 	return found;
 }
 
@@ -77,7 +84,7 @@ static struct item *new_item(struct input *in, u8 type, u64 sector)
 	item = &in->items[in->nr_items++];
 	memset(item, 0, sizeof(*item));
 	item->type = type;
-	item->sector = (u16)sector;
+	item->sector = input_place(in, sector);
 	return item;
 }
 
@@ -95,10 +102,10 @@ static struct cow_disk_record *some_record(struct cow_disk_page *page)
 
 static u64 random_block(const struct input *in)
 {
-	u64 blocks = input_sectors(in) / input_block(in);
+	u64 blocks = (in->lay.store ? in->lay.store : in->lay.sectors) / input_block(in);
 
-	return (one_in(&rng, 8) ? rnd(&rng, blocks + 2) : 1 + rnd(&rng, blocks - 1)) *
-	       input_block(in);
+	return (one_in(&rng, 8) || blocks < 2 ? rnd(&rng, blocks + 2) :
+		1 + rnd(&rng, blocks - 1)) * input_block(in);
 }
 
 /* A place: one that means something already, or its neighbour, or any. */
@@ -127,6 +134,20 @@ static u64 some_place(struct input *in)
 	if (one_in(&rng, 4))
 		place += one_in(&rng, 2) ? input_block(in) : 0ULL - input_block(in);
 	return place;
+}
+
+/* The same for what is saved: on the origin, where there is one. */
+static u64 some_source(struct input *in)
+{
+	u64 blocks = in->lay.sectors / input_block(in) + 1;
+	u64 place = some_place(in);
+
+	if (!in->lay.store || place >= COW_ORIGIN_BASE || one_in(&rng, 16))
+		return place & COW_RECORD_SECTOR_MASK;
+	/* If the store is inside: by its own place there, too. */
+	if (!in->lay.origin && one_in(&rng, 4))
+		return COW_ORIGIN_BASE + input_place(in, place);
+	return COW_ORIGIN_BASE + rnd(&rng, blocks) * input_block(in);
 }
 
 /* ---- headers ------------------------------------------------------------------- */
@@ -161,7 +182,7 @@ static void change_hidden(struct input *in, struct cow_disk_header *header)
 
 static void change_header(struct input *in, struct cow_disk_header *header)
 {
-	switch (rnd(&rng, 18)) {
+	switch (rnd(&rng, in->lay.store ? 20 : 18)) {
 	case 0: nudge32(&header->state, 5); break;
 	case 1: case 2: nudge64(&header->generation); break;
 	case 3: nudge64(&header->sequence); break;
@@ -176,6 +197,8 @@ static void change_header(struct input *in, struct cow_disk_header *header)
 	case 15: nudge32(&header->block_sectors, 4096); break;
 	case 16: ((u8 *)header)[16 + rnd(&rng, 12)] ^= 1 << rnd(&rng, 8); break;
 	case 17: nudge64(&header->device_sectors); break;
+	case 18: nudge64(&header->store_sectors); break;
+	case 19: header->store_sectors = cpu_to_le64(some_place(in)); break;
 	}
 }
 
@@ -191,7 +214,7 @@ static u32 random_run(struct input *in)
 static void random_record(struct input *in, struct cow_disk_record *record)
 {
 	u64 kind = 1 + rnd(&rng, 4);
-	u64 source = some_place(in) & COW_RECORD_SECTOR_MASK;
+	u64 source = some_source(in);
 	bool backup = kind == COW_RECORD_BACKUP;
 	bool extent = kind == COW_RECORD_FREE || kind == COW_RECORD_RESERVE;
 
@@ -209,8 +232,7 @@ static void change_record(struct input *in, struct cow_disk_record *record)
 	switch (rnd(&rng, 7)) {
 	case 0: random_record(in, record); break;
 	case 1: case 2:
-		record->source = cpu_to_le64(kind | (some_place(in) &
-						     COW_RECORD_SECTOR_MASK));
+		record->source = cpu_to_le64(kind | some_source(in));
 		break;
 	case 3: case 4: record->dest = cpu_to_le64(some_place(in)); break;
 	case 5: record->sectors = cpu_to_le32(random_run(in)); break;
@@ -281,11 +303,11 @@ static void void_record(struct cow_disk_page *page)
 
 /* ---- pages ------------------------------------------------------------------------- */
 
-/* The filesystem claims a block of ours: its contents move on. */
+/* The filesystem claims a block of ours, or one that has not been saved yet. */
 static void move_something(struct input *in, struct cow_disk_page *page)
 {
 	u32 count = count_of(page), sectors = random_run(in);
-	u64 from = some_place(in) & COW_RECORD_SECTOR_MASK, to = random_block(in);
+	u64 from = some_source(in), to = random_block(in);
 	u64 kind = (u64)COW_RECORD_BACKUP << COW_RECORD_KIND_SHIFT;
 	struct item *item;
 
@@ -299,7 +321,7 @@ static void move_something(struct input *in, struct cow_disk_page *page)
 	item = new_item(in, 'C', to);
 	if (!item)
 		return;
-	item->from = (u16)from;
+	item->from = input_place(in, from);
 	item->nr = (u16)sectors;
 }
 
@@ -313,7 +335,7 @@ static void next_version(struct input *in)
 	if (!newest)
 		return;
 	header = &item_page(newest)->header;
-	place = newest->sector ? 0 : le64_to_cpu(header->slot1);
+	place = newest->sector != input_place(in, 0) ? 0 : le64_to_cpu(header->slot1);
 	item = page_at(in, place);
 	if (!item)
 		item = new_item(in, 'R', place);
@@ -381,7 +403,7 @@ static void change_data(struct input *in)
 	if (!item)
 		return;
 	item->nr = (u16)(one_in(&rng, 4) ? 1 : input_block(in));
-	item->from = (u16)some_place(in);
+	item->from = input_place(in, some_source(in));
 	item->byte = (u8)rnd(&rng, 256);
 }
 
@@ -404,7 +426,7 @@ static void change_items(struct input *in)
 		in->items[b] = tmp;
 		break;
 	case 2:
-		in->items[a].sector = (u16)some_place(in);
+		in->items[a].sector = input_place(in, some_source(in));
 		break;
 	case 3:
 		in->items[a].nr = (u16)rnd(&rng, in->items[a].nr + 2U);
@@ -415,15 +437,88 @@ static void change_items(struct input *in)
 	}
 }
 
+/* ---- where the store is ------------------------------------------------------------------ */
+
+static struct item *table_of(struct input *in)
+{
+	u32 i;
+
+	for (i = 0; i < in->nr_items; i++)
+		if (item_table(&in->items[i]))
+			return &in->items[i];
+	return NULL;
+}
+
+/* Mostly by pages, as the others are. */
+static void nudge_extent(struct input *in, __le64 *at)
+{
+	u64 value = le64_to_cpu(*at);
+
+	if (one_in(&rng, 8))
+		nudge64(at);
+	else if (one_in(&rng, 4))
+		*at = cpu_to_le64(rnd(&rng, in->lay.sectors / UNIT_SECTORS) * UNIT_SECTORS);
+	else
+		*at = cpu_to_le64(value + (rnd(&rng, 5) - 2) * UNIT_SECTORS);
+}
+
+static void change_extent(struct input *in, struct snap_disk_extents *table, u32 count)
+{
+	struct snap_disk_extent *a = &table->extents[rnd(&rng, count)];
+	struct snap_disk_extent *b = &table->extents[rnd(&rng, count + 1)], c;
+
+	switch (rnd(&rng, 4)) {
+	case 0: nudge_extent(in, &a->place); break;
+	case 1: nudge_extent(in, &a->sectors); break;
+	case 2: *b = *a; break;
+	case 3:
+		c = *a;
+		*a = *b;
+		*b = c;
+		break;
+	}
+}
+
+static void change_table(struct input *in)
+{
+	struct item *item = table_of(in);
+	struct snap_disk_extents *table = item ? item_table(item) : NULL;
+	u32 count = table ? le32_to_cpu(table->count) : 0;
+
+	if (!count || count > 200)
+		return;
+	switch (rnd(&rng, 10)) {
+	case 0: nudge32(&table->version, 3); break;
+	case 1: nudge32(&table->count, 5); break;
+	case 2: nudge64(&table->device_sectors); break;
+	case 3: nudge64(&table->store_sectors); break;
+	case 4: table->count = cpu_to_le32(count + 1); break;
+	default: change_extent(in, table, count);
+	}
+	table_fix(item, !one_in(&rng, 6));
+}
+
+/* What is a device stays one, mostly. */
+static void change_shape(struct input *in)
+{
+	u8 kind = SHAPE_APART | SHAPE_INSIDE, other = (u8)rnd(&rng, 256);
+
+	in->shape = one_in(&rng, 8) ? other : (u8)((in->shape & kind) | (other & ~kind));
+}
+
 static void change(struct input *in)
 {
+	if (input_inside(in) && one_in(&rng, 10)) {
+		change_table(in);
+		return;
+	}
 	switch (rnd(&rng, 16)) {
 	case 0: change_data(in); break;
 	case 1: change_items(in); break;
 	case 2: next_version(in); break;
 	case 3: turn_page(in); break;
 	case 4: in->cut = (u8)rnd(&rng, 256); break;
-	case 5: in->shape = (u8)rnd(&rng, 256); break;
+	case 5: change_shape(in); break;
 	default: change_page(in);
 	}
 }
@@ -440,13 +535,14 @@ static u32 data_crc(const struct cow_picture *pic, u64 sector, u32 sectors, bool
 	for (done = 0; done < sectors; done += block) {
 		u64 at = (sector + done) / block;
 		struct cow_range *range;
+		u32 nr;
 
 		cow_ranges_piece(&pic->moved, at, 1, &range);
 		if (follow && range)
 			at = range->to + (at - range->start);
-		if ((at + 1) * block <= scratch.io.sectors + block - 1)
-			memcpy(buf + done * SECTOR, scratch.mem + at * block * SECTOR,
-			       min((u64)block, scratch.io.sectors - at * block) * SECTOR);
+		nr = min(block, sectors - done);
+		if (layout_has(scratch.lay, at * block, nr))
+			cow_read(&scratch.io, at * block, buf + done * SECTOR, nr);
 	}
 	return cow_crc(buf, (size_t)sectors * SECTOR);
 }
@@ -462,6 +558,9 @@ static bool repair_data(struct input *in, const struct cow_picture *pic)
 		return false;
 	disk = &item_page(item)->records[pic->complaint.record];
 	record = cow_record_decode(disk);
+	/* Another item may lie over what was read there. */
+	if (record.sectors > COW_MAX_RUN_SECTORS)
+		return false;
 	disk->data_crc = cpu_to_le32(one_in(&rng, 6) ?
 		data_crc(pic, record.source, record.sectors, false) :
 		data_crc(pic, record.dest, record.sectors, true));
@@ -523,7 +622,16 @@ void input_repair(struct input *in)
 
 /* ---- what libFuzzer calls ------------------------------------------------------------------ */
 
-static struct input input, other;
+static struct input ours, other;
+
+/* Where its places are is known when it has been built. */
+static void parse(struct input *in, const uint8_t *data, size_t size)
+{
+	input_parse(in, data, size);
+	if (!scratch.mem)
+		disk_init(&scratch);
+	input_build(in, &scratch);
+}
 
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max,
 			       unsigned int seed)
@@ -533,12 +641,12 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max,
 	rng.state = seed;
 	if (one_in(&rng, 20))
 		return LLVMFuzzerMutate(data, size, max);
-	input_parse(&input, data, size);
+	parse(&ours, data, size);
 	for (n = 1 + rnd(&rng, 4); n; n--)
-		change(&input);
+		change(&ours);
 	if (!one_in(&rng, 6))
-		input_repair(&input);
-	return input_write(&input, data, max);
+		input_repair(&ours);
+	return input_write(&ours, data, max);
 }
 
 size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1,
@@ -548,11 +656,11 @@ size_t LLVMFuzzerCustomCrossOver(const uint8_t *data1, size_t size1,
 	u64 n;
 
 	rng.state = seed;
-	input_parse(&input, data1, size1);
+	parse(&ours, data1, size1);
 	input_parse(&other, data2, size2);
-	for (n = 1 + rnd(&rng, 3); n && other.nr_items && input.nr_items < MAX_ITEMS; n--)
-		input.items[input.nr_items++] = other.items[rnd(&rng, other.nr_items)];
+	for (n = 1 + rnd(&rng, 3); n && other.nr_items && ours.nr_items < MAX_ITEMS; n--)
+		ours.items[ours.nr_items++] = other.items[rnd(&rng, other.nr_items)];
 	if (!one_in(&rng, 3))
-		input_repair(&input);
-	return input_write(&input, out, max);
+		input_repair(&ours);
+	return input_write(&ours, out, max);
 }

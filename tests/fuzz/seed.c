@@ -33,13 +33,20 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max)
 
 static u32 bs;
 static u64 last;	/* block that is whole */
+static struct disk disk;	/* of the input, to know where a store is */
+
+/* The first block of what is saved. */
+static u64 base(void)
+{
+	return input_apart(&in) ? COW_ORIGIN_BASE / bs : 0;
+}
 
 static void record(u32 kind, u64 source, u64 dest, u64 nr)
 {
 	struct cow_log log = { .head = head, .tail = &page };
 	struct cow_record r = {
-		.kind = kind, .source = source * bs, .dest = dest * bs,
-		.sectors = (u32)min(nr * bs, input_sectors(&in) - source * bs),
+		.kind = kind, .source = (base() + source) * bs, .dest = dest * bs,
+		.sectors = (u32)min(nr * bs, in.lay.sectors - source * bs),
 	};
 
 	if (kind != COW_RECORD_BACKUP)
@@ -60,7 +67,7 @@ static struct item *put_page(u64 block)
 	head.generation++;
 	cow_page_encode(&page, &head);
 	item->type = 'R';
-	item->sector = (u16)(block * bs);
+	item->sector = input_place(&in, block * bs);
 	item->nr = COW_PAGE_SIZE;
 	memcpy(item->data, &page, sizeof(page));
 	item_fix(item);
@@ -78,8 +85,8 @@ static void copy(u64 from, u64 to, u64 nr)
 	struct item *item = &in.items[in.nr_items++];
 
 	item->type = 'C';
-	item->from = (u16)(from * bs);
-	item->sector = (u16)(to * bs);
+	item->from = input_place(&in, from * bs);
+	item->sector = input_place(&in, to * bs);
 	item->nr = (u16)(nr * bs);
 }
 
@@ -88,7 +95,7 @@ static void fill(u64 block, u64 nr, u8 byte)
 	struct item *item = &in.items[in.nr_items++];
 
 	item->type = 'F';
-	item->sector = (u16)(block * bs);
+	item->sector = input_place(&in, block * bs);
 	item->nr = (u16)(nr * bs);
 	item->byte = byte;
 }
@@ -103,7 +110,7 @@ static void seal(u64 block)
 	memset(&page, 0, sizeof(page));
 }
 
-static void begin(u8 shape)
+static void start(u8 shape)
 {
 	memset(&in, 0, sizeof(in));
 	memset(&head, 0, sizeof(head));
@@ -111,12 +118,18 @@ static void begin(u8 shape)
 	in.shape = shape;
 	in.cut = 3;
 	bs = input_block(&in);
-	last = input_sectors(&in) / bs - 1;
 	memset(head.uuid, 0x5a, sizeof(head.uuid));
 	head.state = COW_LOG_CHECKPOINT;
 	head.generation = 10;
-	head.device_sectors = input_sectors(&in);
 	head.block_sectors = bs;
+}
+
+static void begin(u8 shape)
+{
+	start(shape);
+	input_build(&in, &disk);
+	last = input_sectors(&in) / bs - 1;
+	head.device_sectors = input_sectors(&in);
 	head.slot1 = last * bs;
 	head.hidden_count = 1;
 	head.hidden[0].live = (last - 1) * bs;
@@ -254,10 +267,174 @@ static void ended(u32 state, const char *name)
 	end(name);
 }
 
+/* ---- snapshots --------------------------------------------------------------------- */
+
+static void extent(struct snap_disk_extents *table, u64 place, u64 sectors)
+{
+	u32 count = le32_to_cpu(table->count);
+
+	table->extents[count].place = cpu_to_le64(place);
+	table->extents[count].sectors = cpu_to_le64(sectors);
+	table->count = cpu_to_le32(count + 1);
+}
+
+/* Three pieces, not in the order in which they lie there. */
+static void put_table(void)
+{
+	struct item *item = &in.items[in.nr_items++];
+	struct snap_disk_extents *table = (struct snap_disk_extents *)item->data;
+	u64 part = input_sectors(&in) / 16 / UNIT_SECTORS * UNIT_SECTORS;
+
+	item->type = 'R';
+	item->sector = INSIDE_FIRST + SNAP_EXTENTS_SECTOR;
+	item->nr = COW_PAGE_SIZE;
+	memcpy(table->magic, SNAP_EXTENTS_MAGIC, sizeof(table->magic));
+	table->version = cpu_to_le32(SNAP_EXTENTS_VERSION);
+	table->device_sectors = cpu_to_le64(input_sectors(&in));
+	extent(table, INSIDE_FIRST, 256);
+	extent(table, 12 * part, 2 * part);
+	extent(table, 8 * part, part);
+	table_fix(item, true);
+}
+
+static u64 first;	/* block of the store that is not used yet, behind slot 1 */
+static u64 files;	/* block of the origin: neither that nor the next three are the store */
+
+static void begin_store(u8 shape)
+{
+	start(SHAPE_APART | shape);
+	if (input_inside(&in))
+		put_table();
+	input_build(&in, &disk);
+	must(in.lay.store, "no store");
+	first = (256 + bs - 1) / bs;
+	files = input_inside(&in) ? (INSIDE_FIRST + 256 + bs - 1) / bs : 0;
+	last = in.lay.store / bs - 1;
+	head.device_sectors = COW_ORIGIN_BASE + in.lay.sectors;
+	head.store_sectors = in.lay.store;
+	head.slot1 = first++ * bs;
+}
+
+/* Old contents go to the store, then the origin is written to. */
+static void save(u64 source, u64 dest, u64 nr)
+{
+	backup(source, dest, nr);
+	copy(base() + source, dest, nr);
+	fill(base() + source, nr, (u8)source);
+}
+
+static void end_store(u8 shape, const char *what)
+{
+	char name[48];
+
+	snprintf(name, sizeof(name), "store-%02x-%s", shape, what);
+	end(name);
+}
+
+static void store_simple(u8 shape)
+{
+	begin_store(shape);
+	if (last > first) {
+		head.seal = first++ * bs;
+		save(files, first++, 1);
+	}
+	put_slots();
+	end_store(shape, "simple");
+}
+
+static void store_chain(u8 shape)
+{
+	begin_store(shape);
+	save(files, first, 2);
+	save(files + 2, first + 2, 1);
+	seal(first + 3);
+	head.seal = (first + 6) * bs;
+	save(files + 3, first + 4, 1);
+	put_slots();
+	end_store(shape, "chain");
+}
+
+/* Three blocks whose group was cut; of one of them it is known already. */
+static void store_voids(u8 shape)
+{
+	begin_store(shape);
+	save(files, first, 2);
+	backup(files + 3, first + 2, 1);
+	record(COW_RECORD_VOID, files + 3, first + 2, 0);
+	backup(files + 3, first + 3, 1);
+	copy(base() + files + 3, first + 3, 1);
+	put_slots();
+	input_repair(&in);
+	copy(first + 3, base() + files + 3, 1);
+	fill(first + 3, 1, 0);
+	end_store(shape, "voids");
+}
+
+static void store_dropped(u8 shape)
+{
+	begin_store(shape);
+	save(files, first, 1);
+	put_page(0);
+	seal(first + 1);
+	put_page(head.slot1 / bs);
+	fill(first + 1, 1, 0);
+	end_store(shape, "dropped");
+}
+
+static void store_ended(u8 shape, u32 state, const char *what)
+{
+	begin_store(shape);
+	save(files, first, 1);
+	put_page(0);
+	head.state = state;
+	put_page(head.slot1 / bs);
+	end_store(shape, what);
+}
+
+/* A page full of what never arrived: it takes another one to say so. */
+static void store_full(u8 shape)
+{
+	static u8 data[COW_MIN_BLOCK_SECTORS * SECTOR];
+	struct cow_disk_page *full;
+	struct item *item;
+	u64 i;
+
+	begin_store(shape);
+	for (i = 0; i < COW_PAGE_RECORDS; i++)
+		backup(i, first + i, 1);
+	head.store_sectors = (first + i) * bs;
+	item = put_page(0);
+	full = item_page(item);
+	for (i = 0; i < COW_PAGE_RECORDS; i++) {
+		cow_read(&disk.io, (base() + i) * bs, data, COW_MIN_BLOCK_SECTORS);
+		full->records[i].data_crc = cpu_to_le32(cow_crc(data, sizeof(data)));
+	}
+	item_fix(item);
+	end_store(shape, "full");
+}
+
+static void stores(u8 kind)
+{
+	static const u8 shapes[] = { 0, 1, 3, 4 | SHAPE_ODD, SHAPE_4KN, 5 };
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(shapes); i++)
+		store_simple(shapes[i] | kind);
+	store_chain(kind);
+	store_chain(4 | kind);
+	store_voids(kind);
+	store_dropped(kind);
+	store_ended(kind, COW_LOG_COMMITTING, "ended");
+	store_ended(kind, COW_LOG_RESTORING, "restoring");
+	begin_store(kind);
+	end_store(kind, "nothing");
+}
+
 int main(int argc, char **argv)
 {
 	must(argc == 2, "usage: fuzz-seed DIR");
 	dir = argv[1];
+	disk_init(&disk);
 	simple();
 	chain();
 	voids();
@@ -268,5 +445,9 @@ int main(int argc, char **argv)
 	ended(COW_LOG_RESTORING, "restoring");
 	begin(0);
 	end("nothing");
+	stores(0);
+	stores(SHAPE_INSIDE);
+	store_simple(6);
+	store_full(7);
 	return 0;
 }

@@ -5,19 +5,16 @@
 #include <stdarg.h>
 #include <unistd.h>
 
-#include "fuzz.h"
+#include "judge.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-/* The input; what a restore makes of it; all else. */
-static struct disk given, restored, work;
-static struct cow_picture before;	/* of the input, everything checked */
-static struct cow cow;
-static struct input input;
+struct disk given, restored, work;
+struct cow_picture before;
+struct cow cow;
+struct input input;
 static int err_fd;
-
-enum { NO_LOG = 0, DONE = 1, DAMAGED = 4, REFUSED = 16 };
 
 void broken(const char *fmt, ...)
 {
@@ -60,7 +57,7 @@ static bool in(const struct cow_ranges *set, u64 block)
 	return range;
 }
 
-static bool is_original(u64 block)
+bool is_original(u64 block)
 {
 	return in(&before.moved, block) && !in(&before.born, block);
 }
@@ -81,7 +78,7 @@ static bool same_block(const struct disk *a, const struct disk *b, u64 block)
 /* No more work than the size of the device and of one page justifies. */
 static void check_effort(const struct cow_picture *pic, const struct disk *disk)
 {
-	u64 device = disk->io.sectors, blocks = pic->geo.nr_blocks;
+	u64 device = disk->sectors, blocks = pic->geo.nr_blocks;
 	u64 tail = 2ULL * COW_PAGE_RECORDS * COW_MAX_RUN_SECTORS;
 
 	must(disk->read_sectors <= 4 * device + 2 * tail + 64,
@@ -89,13 +86,16 @@ static void check_effort(const struct cow_picture *pic, const struct disk *disk)
 	     (unsigned long long)device);
 	if (!blocks)
 		return;
+	if (disk->lay->store)	/* there is nothing between the two */
+		blocks = cow_blocks_of(&pic->geo, disk->lay->store) +
+			 cow_blocks_of(&pic->geo, disk->lay->sectors);
 	must(pic->moved.count <= blocks && pic->born.count <= blocks &&
 	     pic->ours.count <= blocks && pic->free.count <= blocks &&
 	     pic->cancelled.count <= blocks && pic->intact.count <= blocks, "more memory than blocks");
 }
 
-static enum cow_log_error read_log(struct disk *disk, struct cow_picture *pic,
-				   enum cow_picture_depth depth)
+enum cow_log_error read_log(struct disk *disk, struct cow_picture *pic,
+			    enum cow_picture_depth depth)
 {
 	enum cow_log_error error;
 
@@ -111,7 +111,7 @@ static enum cow_log_error read_log(struct disk *disk, struct cow_picture *pic,
 	return error;
 }
 
-static enum cow_log_error verdict(struct disk *disk, enum cow_picture_depth depth)
+enum cow_log_error verdict(struct disk *disk, enum cow_picture_depth depth)
 {
 	struct cow_picture pic;
 	enum cow_log_error error = read_log(disk, &pic, depth);
@@ -123,11 +123,11 @@ static enum cow_log_error verdict(struct disk *disk, enum cow_picture_depth dept
 /* What became block 0 again may look like a log by chance. */
 static bool starts_like_restored(const struct disk *disk)
 {
-	return !memcmp(disk->mem, restored.mem, SECTOR * disk->io.atomic_sectors);
+	return disk_same(disk, &restored, input_place(&input, 0), disk->io.atomic_sectors);
 }
 
 /* What is to be put back may begin like the log: then nothing tells them apart. */
-static bool ended(const struct disk *disk)
+bool ended(const struct disk *disk)
 {
 	return starts_like_restored(disk) && !starts_like_restored(&given);
 }
@@ -140,9 +140,10 @@ static void check_commands(int want)
 		{ "check", NULL }, { "check", "--json" }, { "check", "--quiet" },
 		{ "dump", NULL }, { "dump", "--json" },
 	};
-	unsigned int i;
+	/* blksnap has no dump. */
+	unsigned int i, nr = input_apart(&input) ? 3 : ARRAY_SIZE(runs);
 
-	for (i = 0; i < ARRAY_SIZE(runs); i++) {
+	for (i = 0; i < nr; i++) {
 		int status = tool_run(&given, runs[i].command, runs[i].option);
 
 		must(status == want, "%s %s: status %d, not %d", runs[i].command,
@@ -152,9 +153,9 @@ static void check_commands(int want)
 	}
 }
 
-static void check_same(const struct disk *a, const struct disk *b, const char *what)
+void check_same(const struct disk *a, const struct disk *b, const char *what)
 {
-	must(disk_same(a, b, 0, a->io.sectors), "%s wrote", what);
+	must(disk_same(a, b, 0, a->sectors), "%s wrote", what);
 }
 
 /* Refused by everybody, and nothing written. */
@@ -163,6 +164,7 @@ static void check_refusal(int status)
 	disk_copy(&work, &given);
 	must(tool_run(&work, "restore", NULL) == status, "restore does not refuse");
 	must(tool_run(&work, "restore", "--json") == status, "nor with --json");
+	must(!input_apart(&input) || tool_output_is_json(), "no JSON: %s", tool_output);
 	must(tool_run(&work, "restore", "--dry-run") == status, "nor with --dry-run");
 	check_same(&work, &given, "a refused restore");
 }
@@ -183,6 +185,10 @@ static void check_restored(void)
 {
 	u64 block, slot1 = to_block(before.log.head.slot1);
 
+	if (input_apart(&input)) {
+		apart_check_restored();
+		return;
+	}
 	cow_picture_each_original(&before, check_copied, NULL);
 	for (block = 0; block < before.geo.nr_blocks; block++)
 		must(block == slot1 || is_original(block) ||
@@ -194,12 +200,16 @@ static void check_like_restored(const char *when)
 {
 	u64 block, slot1 = to_block(before.log.head.slot1);
 
+	if (input_apart(&input)) {
+		apart_check_like_restored(when);
+		return;
+	}
 	for (block = 0; block < before.geo.nr_blocks; block++)
 		must(block == slot1 || same_block(&work, &restored, block),
 		     "%s: block %llu", when, (unsigned long long)block);
 }
 
-static int restore(struct disk *disk)
+int restore(struct disk *disk)
 {
 	struct cow_picture pic;
 	enum cow_log_error error = read_log(disk, &pic, COW_CHECK_ALL);
@@ -218,9 +228,8 @@ static void check_cut_restore(u64 writes)
 	work.cut_at = input.cut % writes;
 	must(restore(&work), "the power is cut, and restore does not notice");
 	disk_revive(&work);
-	if (!ended(&work)) {
+	if (!ended(&work))
 		must(!restore(&work), "restore fails after a cut");
-	}
 	check_like_restored("restore, cut, restore");
 }
 
@@ -241,7 +250,7 @@ static void check_restore(void)
 /* ---- commit --------------------------------------------------------------------------- */
 
 /* Also after a look at the tail alone, which is what the kernel does. */
-static int commit(struct disk *disk, struct cow_head *head, bool all)
+int commit(struct disk *disk, struct cow_head *head, bool all)
 {
 	struct cow_picture pic;
 	enum cow_log_error error = read_log(disk, &pic, all ? COW_CHECK_ALL : COW_CHECK_TAIL);
@@ -269,6 +278,10 @@ static void check_committed(const struct cow_head *head)
 	u32 bs = head->block_sectors, i;
 	u64 sector;
 
+	if (input_apart(&input)) {
+		apart_check_ended("the end");
+		return;
+	}
 	for (i = 0; i < head->hidden_count; i++)
 		must(!memcmp(restored.mem + head->hidden[i].source * SECTOR,
 			     given.mem + head->hidden[i].live * SECTOR,
@@ -291,6 +304,10 @@ static void check_cut_commit(const struct cow_head *head, u64 writes, bool all)
 	disk_revive(&work);
 	if (!ended(&work))
 		must(!commit(&work, &again, all), "commit fails after a cut");
+	if (input_apart(&input)) {
+		check_same(&work, &restored, "the end, cut, ended");
+		return;
+	}
 	for (sector = 0; sector < given.io.sectors; sector += 8)
 		must(sector / head->block_sectors == head->slot1 / head->block_sectors ||
 		     disk_same(&work, &restored, sector,
@@ -317,7 +334,9 @@ static int resume(struct disk *disk)
 	struct cow_picture pic;
 	int r = -EUCLEAN;
 
-	if (!read_log(disk, &pic, COW_CHECK_TAIL)) {
+	if (!read_log(disk, &pic, COW_CHECK_TAIL) && input_apart(&input)) {
+		r = apart_resume(disk, &pic);
+	} else if (!pic.complaint.error) {
 		must(!cow_init(&cow, disk->io.sectors, pic.geo.block_sectors,
 			       &disk->io, NULL), "out of memory");
 		r = bow_resume(&cow, &pic);
@@ -376,6 +395,10 @@ static void check_resume(void)
 {
 	u64 writes;
 
+	if (input_apart(&input)) {
+		apart_check_resume();
+		return;
+	}
 	disk_copy(&work, &given);
 	must(!resume(&work), "a good log is not resumed");
 	writes = work.writes;
@@ -389,7 +412,7 @@ static void check_resume(void)
 	compare_restored("resume, cut, restore");
 }
 
-static void check_no_resume(void)
+void check_no_resume(void)
 {
 	disk_copy(&work, &given);
 	work.read_only = true;
@@ -401,9 +424,14 @@ static void check_no_resume(void)
 static void check_kernel(enum cow_log_error error)
 {
 	struct cow_picture pic;
-	enum cow_log_error tail = read_log(&given, &pic, COW_CHECK_TAIL);
-	u32 state = pic.log.head.state;
+	enum cow_log_error tail;
+	u32 state;
 
+	/* It cannot know: see inside.c. */
+	if (apart_meets_store())
+		return;
+	tail = read_log(&given, &pic, COW_CHECK_TAIL);
+	state = pic.log.head.state;
 	/* It does not see that a backup was lost whose source is still there. */
 	if (before.nr_lost) {
 		cow_picture_exit(&pic);
@@ -445,8 +473,10 @@ static void check_damaged(enum cow_log_error error)
 
 	check_commands(DAMAGED);
 	check_refusal(DAMAGED);
-	check_scan();
 	check_kernel(error);
+	if (input_apart(&input))
+		return;
+	check_scan();
 	disk_copy(&restored, &given);
 	status = tool_run(&restored, "restore", "--roll-forward");
 	must(status == DAMAGED || status == DONE, "roll forward: status %d", status);
@@ -475,13 +505,18 @@ static void check_no_log(void)
 {
 	int status = tool_run(&given, "check", NULL);
 
+	must(verdict(&given, COW_CHECK_TAIL) == COW_LOG_NO_MAGIC, "the kernel sees a log");
+	if (input_apart(&input)) {
+		check_commands(NO_LOG);
+		check_refusal(NO_LOG);
+		return;
+	}
 	must(status == NO_LOG || status == REFUSED, "no log, yet status %d", status);
 	check_refusal(status);
 	status = tool_run(&given, "dump", "--json");
 	must(status == NO_LOG || status == REFUSED, "no log, yet dump says %d", status);
 	must(tool_output_is_json(), "no JSON: %s", tool_output);
 	check_scan();
-	must(verdict(&given, COW_CHECK_TAIL) == COW_LOG_NO_MAGIC, "the kernel sees a log");
 }
 
 /* Read by all, ended by nobody. */
@@ -502,20 +537,16 @@ static void write_image(const char *path)
 
 	if (!file)
 		return;
-	fwrite(given.mem, SECTOR, given.io.sectors, file);
+	fwrite(given.mem, SECTOR, given.sectors, file);
 	fclose(file);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void check_log(void)
 {
-	enum cow_log_error error;
+	enum cow_log_error error = read_log(&given, &before, COW_CHECK_ALL);
 
-	if (size < 2 || size > INPUT_BYTES)
-		return -1;
-	input_parse(&input, data, size);
-	input_build(&input, &given);
-	write_image(getenv("FUZZ_IMAGE"));
-	error = read_log(&given, &before, COW_CHECK_ALL);
+	if (!error && apart_meets_store())
+		error = COW_LOG_OVERLAP;
 	if (error == COW_LOG_NO_MAGIC)
 		check_no_log();
 	else if (before.log.read_only && (!error || before.has_tail))
@@ -528,5 +559,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		check_damaged(error);
 	cow_picture_exit(&before);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size < 2 || size > INPUT_BYTES)
+		return -1;
+	input_parse(&input, data, size);
+	input_build(&input, &given);
+	write_image(getenv("FUZZ_IMAGE"));
+	if (input_inside(&input))
+		apart_try_inside();
+	if (input_apart(&input) && !input.lay.store)
+		apart_check_refused();
+	else
+		check_log();
 	return 0;
 }
