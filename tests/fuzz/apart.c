@@ -236,6 +236,42 @@ static void compare_restored(struct disk *disk, const char *when)
 		     (unsigned long long)place);
 }
 
+/* Room for so many sectors, behind all that the log uses. */
+static bool place_for(u32 sectors, u64 *place)
+{
+	u64 block = cow_blocks_of(&cow.geo, cow.log.head.store_sectors);
+
+	*place = cow_block_to_sector(&cow.geo, block);
+	return layout_has(&input.lay, *place, sectors) && *place < COW_ORIGIN_BASE;
+}
+
+/* What a cut group was about to save is saved by another one, then written to. */
+static void save_again(const struct cow_record *cut)
+{
+	static u8 data[COW_MAX_RUN_SECTORS * SECTOR];
+	struct cow_record record = *cut;
+
+	if (!cow_log_room(&cow.log) || !place_for(cut->sectors, &record.dest))
+		return;
+	cow_read(&work.io, record.source, data, record.sectors);
+	cow_write(&work.io, record.dest, data, record.sectors);
+	record.crc = cow_crc(data, (size_t)record.sectors * SECTOR);
+	cow_log_begin(&cow.log, 0);
+	cow_log_add(&cow.log, &record);
+	must(!cow_log_write_group(&cow.log, &work.io), "not logged");
+	memset(data, 0x5c, sizeof(data));
+	cow_write(&work.io, record.source, data, record.sectors);
+}
+
+static void save_voids(void)
+{
+	u32 i;
+
+	/* Before they are recorded nothing else is: the log ends. */
+	for (i = 0; i < before.nr_voids && !cow.nr_voids; i++)
+		save_again(&before.voids[i]);
+}
+
 static void check_withdrawn(void)
 {
 	must(!cow_apart_withdraw(&cow), "not withdrawn");
@@ -272,6 +308,7 @@ void apart_check_resume(void)
 	must(!resume(&work), "a good log is not resumed");
 	writes = work.writes;
 	check_withdrawn();
+	save_voids();
 	scribble(&work);
 	cow_exit(&cow);
 	compare_restored(&work, "resume, restore");

@@ -391,25 +391,90 @@ static void store_ended(u8 shape, u32 state, const char *what)
 	end_store(shape, what);
 }
 
+/* The checksums of a page of single records: of what is at their dest, or source. */
+static void tell_truth(struct item *item, bool arrived)
+{
+	static u8 data[COW_MAX_BLOCK_SECTORS * SECTOR];
+	struct cow_disk_page *told = item_page(item);
+	u32 i;
+
+	for (i = 0; i < head.record_count; i++) {
+		struct cow_record r = cow_record_decode(&told->records[i]);
+
+		cow_read(&disk.io, arrived ? r.dest : r.source, data, bs);
+		told->records[i].data_crc = cpu_to_le32(cow_crc(data, (size_t)bs * SECTOR));
+	}
+	item_fix(item);
+}
+
+/* In all pages from that one on: the store ends there, and slot 1 is... */
+static void end_store_at(u64 sequence, u64 block, u64 slot1)
+{
+	u32 i;
+
+	for (i = 0; i < in.nr_items; i++) {
+		struct cow_disk_page *one = item_page(&in.items[i]);
+
+		if (!one || le64_to_cpu(one->header.sequence) < sequence)
+			continue;
+		one->header.store_sectors = cpu_to_le64(block * bs);
+		one->header.slot1 = cpu_to_le64(slot1 * bs);
+		item_fix(&in.items[i]);
+	}
+}
+
+/* Old contents, or slot 1, above where the newest page says that the store is free. */
+static void store_shrinks(u8 shape)
+{
+	begin_store(shape);
+	save(files, first + 4, 1);
+	seal(first);
+	put_slots();
+	input_repair(&in);
+	end_store_at(1, first + 1, first - 1);
+	end_store(shape, "shrinks");
+	begin_store(shape);
+	head.slot1 = (first + 2) * bs;
+	put_page(first + 2);
+	end_store_at(0, first, first - 1);
+	head.generation -= 2;
+	put_page(0);
+	end_store(shape, "slot1");
+}
+
+/* Of a block of the store; of one that is said to be kept on the origin. */
+static void store_sides(u8 shape)
+{
+	begin_store(shape);
+	record(COW_RECORD_BACKUP, first + 1 - base(), first, 1);
+	tell_truth(put_page(0), true);
+	end_store(shape, "on-itself");
+	begin_store(shape);
+	record(COW_RECORD_BACKUP, files, base() + files + 2, 1);
+	tell_truth(put_page(0), true);
+	end_store(shape, "on-origin");
+}
+
+/* An extent that is partly behind the end of the device. */
+static void store_beyond(void)
+{
+	begin_store(SHAPE_INSIDE);
+	item_table(&in.items[0])->extents[1].place = cpu_to_le64(input_sectors(&in) - 8);
+	table_fix(&in.items[0], true);
+	put_slots();
+	end_store(SHAPE_INSIDE, "beyond");
+}
+
 /* A page full of what never arrived: it takes another one to say so. */
 static void store_full(u8 shape)
 {
-	static u8 data[COW_MIN_BLOCK_SECTORS * SECTOR];
-	struct cow_disk_page *full;
-	struct item *item;
 	u64 i;
 
 	begin_store(shape);
 	for (i = 0; i < COW_PAGE_RECORDS; i++)
 		backup(i, first + i, 1);
 	head.store_sectors = (first + i) * bs;
-	item = put_page(0);
-	full = item_page(item);
-	for (i = 0; i < COW_PAGE_RECORDS; i++) {
-		cow_read(&disk.io, (base() + i) * bs, data, COW_MIN_BLOCK_SECTORS);
-		full->records[i].data_crc = cpu_to_le32(cow_crc(data, sizeof(data)));
-	}
-	item_fix(item);
+	tell_truth(put_page(0), false);
 	end_store(shape, "full");
 }
 
@@ -449,5 +514,8 @@ int main(int argc, char **argv)
 	stores(SHAPE_INSIDE);
 	store_simple(6);
 	store_full(7);
+	store_shrinks(0);
+	store_sides(0);
+	store_beyond();
 	return 0;
 }
