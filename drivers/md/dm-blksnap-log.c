@@ -102,6 +102,9 @@ static int try_picture(struct snap_origin *origin, struct snap_image *image,
 	if (r == -EBUSY)
 		DMERR("%s: the log is being ended or restored: finish that by 'blksnap restore'",
 		      dm_device_name(image->md));
+	else if (r == -EROFS)
+		DMERR("%s: the log %s", dm_device_name(image->md),
+		      cow_log_strerror(COW_LOG_READ_ONLY));
 	else if (r == -EINVAL)
 		DMERR("%s: the log has a block size of %u", dm_device_name(image->md),
 		      pic->log.head.block_sectors << SECTOR_SHIFT);

@@ -127,6 +127,15 @@ static int restore(struct offline *off, const struct request *req)
 
 /* ---- check ------------------------------------------------------------------ */
 
+static const char *advice(const struct offline *off)
+{
+	if (off->pic.log.read_only)
+		return "good snapshot, but a newer version made it: it can be read here, not used";
+	if (offline_committing(off))
+		return "the snapshot has ended; 'blksnap restore' erases what is left";
+	return "good snapshot; 'blksnap restore' leads back to it";
+}
+
 static int check(struct offline *off, const struct request *req)
 {
 	int status = !off->has_log ? BOW_OK : offline_good(off) ? BOW_DONE : BOW_DAMAGED;
@@ -139,9 +148,7 @@ static int check(struct offline *off, const struct request *req)
 		return refuse(off, req);
 	if (req->flags.json || req->flags.quiet)
 		return status;
-	printf("%s: %s\n", req->store, !status ? nothing.text : offline_committing(off) ?
-	       "the snapshot has ended; 'blksnap restore' erases what is left" :
-	       "good snapshot; 'blksnap restore' leads back to it");
+	printf("%s: %s\n", req->store, status ? advice(off) : nothing.text);
 	if (status)
 		offline_print(off);
 	return status;
