@@ -191,6 +191,12 @@ mutations() {
 		's/\t\trequest->blank = true;\n//'
 	mutate 420-place-not-kept dm-blksnap-inside.c \
 		's/\tfor \(i = 0; !r && i < pin->nr && READ_ONCE\(origin->armed\); i\+\+\)\n\t\ttouch/\tfor (i = pin->nr; i < pin->nr; i++)\n\t\ttouch/'
+	mutate 420-a-store-at-once-unmarked dm-blksnap-inside.c \
+		's/(\t\torigin->file_changes\+\+;\n)\t\tmark_file\(origin, pin\);\n/$1/'
+	mutate 420-a-store-no-more-unmarked dm-blksnap-inside.c \
+		's/\tmark_file\(origin, &file->pin\);\n//'
+	mutate 420-store-tracked dm-blksnap-file.c \
+		's/(\tif \(left < bio_sectors\(bio\)\)\n)/\tif (file->origin && op_is_write(bio_op(bio)))\n\t\tsnap_origin_mark(file->origin, bio->bi_iter.bi_sector, bio_sectors(bio));\n$1/'
 	mutate 420-not-a-swapfile dm-blksnap-pin.c \
 		's/\tinode->i_flags \|= S_SWAPFILE;\n//'
 	mutate 420-origin-under-a-file dm-blksnap-origin.c \

@@ -19,6 +19,22 @@ reads_as_zeroes() { # DEVICE, extents on stdin
 	[ $n -gt 0 ] || die "no extents"
 }
 
+# Of the tracked blocks that are the store's alone: how many are among those that have
+# changed, and how many there are.
+tracked() { # SINCE IMAGE
+	blksnap changed --since $1 $2 >$work/changed
+	[ -s $work/changed ] || die "$2 since $1: nothing has changed"
+	awk -v size=65536 'FILENAME == ARGV[1] {
+			for (at = $1; at < $1 + $2; at += size) changed[at / size] = 1
+			next
+		}
+		{
+			first = int(($1 + size - 1) / size)
+			for (b = first; (b + 1) * size <= $1 + $2; b++) { all++; n += b in changed }
+		}
+		END { print n + 0, all + 0 }' $work/changed $work/extents
+}
+
 lost() { # IMAGE
 	[ "$(dmsetup status $1 | cut -d' ' -f4)" = failed ]
 }
@@ -45,7 +61,7 @@ nobody_touches() { # FILE TYPE
 }
 
 on_its_own_filesystem() { # TYPE
-	local file="$mnt/a store" before
+	local file="$mnt/a store" before id all
 
 	case $1 in
 	ext4-1k) mke2fs -q -F -t ext4 -b 1024 /dev/mapper/o ;;
@@ -54,6 +70,9 @@ on_its_own_filesystem() { # TYPE
 	mount /dev/mapper/o $mnt
 	fill $mnt
 	manifest $mnt >$work/manifest
+	exits 0 blksnap take -n r --store $store o
+	id=$(id_of o-r)
+	exits 0 blksnap remove r
 	exits 0 blksnap take --dry-run -n s --store "$file" --size 48M o
 	[ ! -e "$file" ] || die "a dry run made a file"
 	exits 0 blksnap take -n s --store "$file" --size 48M o
@@ -64,15 +83,26 @@ on_its_own_filesystem() { # TYPE
 	reads_as_zeroes /dev/mapper/o-s <$work/extents
 	[ "$(dmsetup status o-s | cut -d' ' -f7)" -gt 0 ] || die "nothing was kept"
 	shows_manifest o-s ${1%-1k}
+	# What is written into the store is no change of the origin; that the file has become
+	# one is, and that it ceases to be one, see below.
+	exits 0 blksnap take -n t --store "$file" o
+	all=$(tracked $id o-s)
+	[ ${all#* } -gt 512 ] || die "the store's blocks: $all"
+	is ${all% *} ${all#* } "blocks that became the store's"
+	is "$(tracked "$(id_of o-s)" o-t)" "0 ${all#* }" "blocks of the store, written to"
 	# Not one block of the origin is kept for what is written into the store.
 	fsfreeze -f $mnt
 	before=$(dmsetup status o | cut -d' ' -f7)
 	dd if=/dev/urandom of=/dev/mapper/o-s bs=64k count=9 seek=40 oflag=direct status=none
 	is "$(dmsetup status o | cut -d' ' -f7)" "$before" "blocks copied"
 	fsfreeze -u $mnt
-	exits 0 blksnap remove s
+	id=$(id_of o-t)
+	exits 0 blksnap remove s t
 	[ ! -e "$file" ] || die "the file is left over"
 	no_files
+	exits 0 blksnap take -n u --store $store o
+	is "$(tracked $id o-u)" "${all#* } ${all#* }" "blocks that were the store's"
+	exits 0 blksnap remove u
 	umount $mnt
 	check_fs ${1%-1k} /dev/mapper/o
 	step "$1: $(wc -l <$work/extents) extents"

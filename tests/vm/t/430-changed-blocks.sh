@@ -9,10 +9,6 @@
 # shellcheck source=/dev/null
 . /tests/t/4snap.inc
 
-id_of() { # IMAGE
-	blksnap list --json | jq -r '.. | objects | select(.name == "'$1'") | .id'
-}
-
 # The blocks that changed, of $work/backup: with them it is the image.
 increment() { # IMAGE SINCE
 	local offset length

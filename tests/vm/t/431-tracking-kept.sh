@@ -11,10 +11,6 @@
 . /tests/t/4snap.inc
 track=/dev/mapper/track
 
-id_of() { # IMAGE
-	blksnap list --json | jq -r '.. | objects | select(.name == "'$1'") | .id'
-}
-
 write() { # BLOCK COUNT, of 4 KiB
 	dd if=/dev/urandom of=/dev/mapper/o bs=4k seek=$1 count=$2 oflag=direct \
 		conv=notrunc status=none

@@ -11,10 +11,6 @@
 # shellcheck source=/dev/null
 . /tests/t/4snap.inc
 
-id_of() { # IMAGE
-	blksnap list --json | jq -r '.. | objects | select(.name == "'$1'") | .id'
-}
-
 is_image() { # FILE IMAGE [ID]
 	cmp $1 /dev/mapper/$2 || die "$1 is not $2"
 	grep -qF "${3:-$(id_of $2)}" $1.blksnap
