@@ -3,7 +3,8 @@
 #
 # Suspended, reloaded, resumed and removed in every order, origins, images and what
 # lies below them: nothing hangs, nothing that was kept is lost, and what cannot be
-# is refused. Then an origin whose disk fails, and one whose disk goes away.
+# is refused. Then an origin whose disk fails, one whose disk goes away, and one whose
+# disk is pulled out.
 
 # shellcheck disable=SC2015,SC2086,SC2154
 # shellcheck source=/dev/null
@@ -184,4 +185,75 @@ not bowio write -n 20 -s 4096 -S 4 -g 70000 /dev/mapper/c $W/c 2>/dev/null
 gone c-1 c below
 ok "an origin whose disk goes away" true
 disk_gone low
+
+# --- and is pulled out, while all that is above stays -------------------------------------------
+
+# An origin on the disk itself, and of its image the first 256 sectors kept.
+plug() { # NAME
+	disk $1 16
+	origin $1 $disk
+	bowio fill /dev/mapper/$1 $W/$1
+	take 1 $store 4096 $1
+	bowio write -q -n 32 -s 4096 -r 0+256 -g 80000 /dev/mapper/$1 $W/$1
+	is "$(info $1 4)" 32 "blocks kept"
+}
+
+pull() { # NAME
+	echo 0 >/sys/kernel/config/nullb/$1/power
+}
+
+# They end with an error of I/O: nothing hangs, nothing is made up.
+fails_to_read() { # DEVICE BLOCK [COUNT]
+	not dd if=/dev/mapper/$1 of=/dev/null bs=4k count=${3:-1} skip=$2 iflag=direct \
+		status=none 2>$W/err-$1
+	grep -q 'Input/output error' $W/err-$1 || die "$1: $(cat $W/err-$1)"
+}
+fails_to_write() { # DEVICE BLOCK
+	not dd if=/dev/zero of=/dev/mapper/$1 bs=4k count=1 seek=$2 oflag=direct \
+		status=none 2>$W/err-$1
+	grep -q 'Input/output error' $W/err-$1 || die "$1: $(cat $W/err-$1)"
+}
+
+plug idle
+pull idle
+# What is in the store is there still; the rest is where nobody can read it.
+bowio check -r 0+256 /dev/mapper/idle-1 $W/idle-1
+fails_to_read idle-1 100
+fails_to_read idle 100
+fails_to_write idle 3
+is "$(state idle-1) $(info idle 1)" "active active" "a disk that is gone"
+bowio check -r 0+256 /dev/mapper/idle-1 $W/idle-1
+# The first block that is to be kept and cannot be read costs the snapshot, no more.
+fails_to_write idle 200
+is "$(state idle-1) $(info idle 1)" "failed idle" "after a write"
+fails_to_read idle-1 0
+fails_to_write idle-1 0
+fails_to_write idle 200
+not dmsetup create x --table "0 32768 blksnap $(lower idle) $store transient 4096" 2>/dev/null
+! dm_exists x || dmsetup remove x
+gone idle-1 idle
+disk_gone idle
+ok "an origin whose disk is pulled out" true
+
+# The same with copies, writes and reads under way.
+plug busy
+bowio write -t 4 -n 4096 -s 4096 -S 5 -g 90000 /dev/mapper/busy $W/busy >/dev/null 2>$W/writer &
+writer=$!
+while dd if=/dev/mapper/busy-1 of=/dev/null bs=4k iflag=direct status=none 2>$W/reader; do
+	:
+done &
+reader=$!
+has_copied() { [ "$(info busy 4)" -gt 100 ]; }
+wait_for 60 has_copied
+pull busy
+not wait $writer
+grep -q 'Input/output error' $W/writer || die "the writer: $(cat $W/writer)"
+wait $reader
+grep -q 'Input/output error' $W/reader || die "the reader: $(cat $W/reader)"
+fails_to_read busy 100
+fails_to_write busy 4000
+is "$(state busy-1) $(info busy 1)" "failed idle" "after writes"
+gone busy busy-1
+disk_gone busy
+ok "one that is in use" true
 disk_gone store
