@@ -16,12 +16,18 @@ old_table=$(dmsetup table lv)
 blksnap attach --create a /dev/mapper/raw_a
 blksnap attach --create b /dev/mapper/raw_b
 blksnap attach --create whole $D_SMALL
+for o in c d e f g; do
+	carve raw_$o 8M
+	blksnap attach --create $o /dev/mapper/raw_$o
+done
 
 step "one instant: stamps go round the origins, no image has one without that before"
 awk 'BEGIN {
-	print "open -d -s /dev/mapper/b\nopen -d -s /dev/mapper/whole"
-	for (n = 0; n < 49152; n++)
-		printf "file %d\npwrite -q -S 0x5a %d 512\n", n % 3, int(n / 3) * 512
+	split("b c d e f g whole", more)
+	for (n = 1; n < 8; n++)
+		print "open -d -s /dev/mapper/" more[n]
+	for (n = 0; n < 131072; n++)
+		printf "file %d\npwrite -q -S 0x5a %d 512\n", n % 8, int(n / 8) * 512
 }' | xfs_io -d -s /dev/mapper/a >/dev/null 2>$work/err &
 writer=$!
 writes_of() { awk '{ print $5 }' "$(stats "$1")"; }
@@ -29,7 +35,7 @@ wrote_more() { [ "$(writes_of whole)" -gt "$writes" ]; }
 for n in 1 2 3 4; do
 	writes=$(writes_of whole)
 	until_true wrote_more
-	exits 0 blksnap take -n s$n --block-size 4K --store $store whole a b
+	exits 0 blksnap take -n s$n --block-size 4K --store $store whole d a b g f c e
 done
 kill -0 $writer || die "the writer was done before the last take: $(cat $work/err)"
 kill $writer
@@ -46,18 +52,22 @@ count_stamps() { # DEVICE: how many it has from the start on; it must have no ot
 }
 last=0
 for n in 1 2 3 4; do
-	a=$(count_stamps /dev/mapper/a-s$n)
-	b=$(count_stamps /dev/mapper/b-s$n)
-	w=$(count_stamps /dev/mapper/whole-s$n)
-	step "s$n has $a, $b and $w stamps"
-	if [ $b -gt $a ] || [ $w -gt $b ] || [ $a -gt $((w + 1)) ]; then
-		die "s$n: not one instant"
-	fi
+	counts=
+	for o in a b c d e f g whole; do
+		counts+=" $(count_stamps /dev/mapper/$o-s$n)"
+	done
+	step "s$n has$counts stamps"
+	awk '{ for (i = 2; i <= NF; i++) if ($i > $(i - 1)) exit 1; exit $1 > $NF + 1 }' \
+		<<<"$counts" || die "s$n: not one instant"
+	w=${counts##* }
 	[ $w -gt $last ] || die "s$n: nothing was written since the take before"
 	last=$w
 done
 exits 0 blksnap remove s2 s4 s1 s3
 no_images
+for o in c d e f g; do
+	exits 0 blksnap detach $o
+done
 
 blksnap attach lv
 step "a take that fails leaves no trace"
