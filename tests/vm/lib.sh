@@ -243,6 +243,11 @@ disk() {
 	[ -b "$disk" ] || die "no $disk"
 }
 
+# Does this kernel have disks with zones?  disk NAME MEGABYTES zoned=1 zone_size=4
+zones_known() {
+	grep -qw blkdev_zone_mgmt /proc/kallsyms
+}
+
 disk_gone() { # NAME
 	rmdir "/sys/kernel/config/nullb/$1"
 }

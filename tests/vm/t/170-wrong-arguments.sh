@@ -43,7 +43,14 @@ refused "Target must span the whole device and begin at 0" "0 $((len - 8)) bow $
 ! dmsetup create bad --table "0 $((len + 8)) bow $disk" 2>/dev/null || die "longer than the device"
 ! dmsetup create bad --table "0 8 zero
 8 $((len - 8)) bow $disk" 2>/dev/null || die "not the only target"
-[ "$(sort -u $W/errors | wc -l)" = 9 ] || die "errors are not all different"
+zones=0
+if zones_known; then
+	zoned=$(disk zoned 32 zoned=1 zone_size=4; echo "$disk")
+	zones=1
+	refused "Zoned devices are not supported" "0 $(sectors "$zoned") bow $zoned"
+	disk_gone zoned
+fi
+[ "$(sort -u $W/errors | wc -l)" = $((9 + zones)) ] || die "errors are not all different"
 # Nothing of all this holds the device or the module.
 not dmsetup info bad 2>/dev/null
 [ "$(cat /sys/module/dm_bow/refcnt)" = 0 ] || die "the module is in use"

@@ -111,6 +111,24 @@ bowio fill /dev/mapper/c $W/c
 
 # --- too little space ----------------------------------------------------------------------
 
+# For what is written to an image: that write fails, and nothing else does.
+dmsetup create tiny --table "0 400 linear $store 0"
+take 1 /dev/mapper/tiny 4096 c
+take 2 "$store" 4096 a
+bowio write -q -s 4096 -r 16+8 -g 40 /dev/mapper/c-1 $W/c-1
+bowio write -E -n 100 -s 4096 -k 16 -q -r 1600+8192 -g 41 /dev/mapper/c-1 $W/c-1
+[ "$(info c-1 5)" -lt 50 ] || die "room for all: $(dmsetup status c-1)"
+for at in 0 100; do
+	not dd if=/dev/zero of=/dev/mapper/c-1 bs=512 count=1 seek=$at oflag=direct status=none 2>$W/err
+	grep -q 'No space left' $W/err || die "a write without room: $(cat $W/err)"
+done
+is "$(state c-1) $(info c 1) $(state a-2)" "active active active" "states"
+bowio write -q -s 4096 -r 16+8 -g 42 /dev/mapper/c-1 $W/c-1
+shows c-1 a-2
+bowio verify /dev/mapper/c $W/c
+gone c-1 a-2 tiny
+ok "a write to an image without room fails alone" true
+
 dmsetup create tiny --table "0 400 linear $store 0"
 take 1 /dev/mapper/tiny 4096 c
 take 2 "$store" 4096 a
@@ -186,6 +204,13 @@ refused "arguments" create x --table "0 $size blksnap $low $store transient"
 refused "part of a device" create x --table "0 $((size - 8)) blksnap $low $store transient 4096"
 refused "a live origin" create x --table "0 $size blksnap $low $store transient 4096"
 ! dm_exists x || dmsetup remove x
+if zones_known; then
+	disk zoned 32 zoned=1 zone_size=4
+	dmesg -C
+	refused "a device with zones" create x --table "0 $(sectors "$disk") blksnap-origin $disk"
+	dmesg | grep -q 'blksnap-origin: Zoned devices are not supported' || die "it is not said why"
+	disk_gone zoned
+fi
 refused "a second origin" create x --table "0 $size blksnap-origin $low"
 refused "odd end, large sectors" create x --table "0 $(sectors $D_ODD) blksnap $(lower b) $D_4K transient 4096"
 take 1 "$store" 4096 c
