@@ -235,10 +235,36 @@ static int read_dev(const char *name, struct snap_dev *dev)
 	return r;
 }
 
+/* A disk or partition, named by its path. */
+static bool is_plain(const char *name, dev_t *number)
+{
+	char dm_name[USER_TEXT];
+	struct stat st;
+
+	if (stat(name, &st) || !S_ISBLK(st.st_mode))
+		return false;
+	*number = st.st_rdev;
+	return !device_dm_name(st.st_rdev, dm_name, sizeof(dm_name));
+}
+
+static int refuse_plain(const char *name, dev_t number)
+{
+	char user[USER_TEXT];
+
+	if (!device_user(number, user) || strncmp(user, "mounted", 7))
+		return fail(BOW_REFUSED, "%s is no dm device: 'blksnap attach --create <name> %s' makes one above it",
+			    name, name);
+	return fail(BOW_REFUSED, "%s is %s, and no dm device: unmount it, 'blksnap attach --create <name> %s', and mount /dev/mapper/<name> instead",
+		    name, user, name);
+}
+
 int snap_dev_read(const char *name, struct snap_dev *dev)
 {
 	int r = read_dev(name, dev);
+	dev_t number;
 
+	if (r && is_plain(name, &number))
+		return refuse_plain(name, number);
 	if (r == -ENXIO)
 		return fail(BOW_REFUSED, "there is no dm device '%s'; 'dmsetup ls' lists them",
 			    name);
