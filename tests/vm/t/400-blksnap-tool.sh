@@ -33,6 +33,18 @@ dmsetup resume raw_a
 exits 16 blksnap take --store $store raw_a
 says 'blksnap attach raw_a'
 exits 16 blksnap detach raw_a
+# What is mounted as it is can become an origin after an unmount only.
+make_fs ext4 $D_SMALL
+mount $D_SMALL $image
+for c in take attach; do
+	option="--store $store"
+	[ $c = take ] || option=
+	exits 16 blksnap $c $option $D_SMALL
+	says "$D_SMALL is mounted on $image, and no dm device: unmount it, 'blksnap attach --create <name> $D_SMALL', and mount /dev/mapper/<name> instead"
+done
+umount $image
+exits 16 blksnap take --store $store $D_SMALL
+says "$D_SMALL is no dm device: 'blksnap attach --create <name> $D_SMALL'"
 
 step "attach --create"
 exits 0 blksnap attach --dry-run --create a /dev/mapper/raw_a
@@ -210,6 +222,21 @@ says '^[0-9]{8}-[0-9]{6}: taken of 1 device'
 dd if=/dev/zero of=/dev/mapper/whole bs=64k count=1 oflag=direct status=none
 exits 0 blksnap remove --all whole
 is "$(blkid -p -s TYPE -o value $store || :)" "" "what the store looks like"
+
+# UML has none.
+if [[ $VM_KERNEL == 6.* ]]; then
+	step "a disk in memory as a store"
+	modprobe brd rd_nr=1 rd_size=16384
+	manifest $mnt >$work/before
+	exits 0 blksnap take -n ram --store /dev/ram0 lv
+	change $mnt
+	mount -o ro /dev/mapper/lv-ram $image
+	same $image $work/before
+	umount $image
+	[ "$(dmsetup status lv-ram | cut -d' ' -f5)" -gt 0 ] || die "nothing was kept"
+	exits 0 blksnap remove ram
+	rmmod brd
+fi
 
 step "an origin on an origin: the upper one is suspended first, in whatever order named"
 exits 0 blksnap attach --create top /dev/mapper/b
