@@ -6,11 +6,10 @@
 #
 # Files that cannot be stores: each is refused with the reason, and nothing of it is
 # left, neither a device nor a file nor a pin. 420 has those that any user will meet.
+# And tables that say of a file what is not so.
 
 # shellcheck source=/dev/null
 . /tests/t/4snap.inc
-
-long || skip "make check-long has it"
 
 other=$work/other
 mkdir $other
@@ -43,6 +42,15 @@ mine() { # FILE: as a store should be
 	chmod 600 "$1"
 }
 
+# With files a and b, which share their blocks.
+sharing_xfs() {
+	mkfs.xfs -q -f -m reflink=1 $D2
+	mount $D2 $other
+	xfs_io -f -c "pwrite -q 0 1m" -c fsync $other/a
+	chmod 600 $other/a
+	cp --reflink=always $other/a $other/b
+}
+
 # A pin would keep it mounted. The kernel lets go a little after it has refused.
 end() {
 	until_true umount $other 2>/dev/null
@@ -51,41 +59,9 @@ end() {
 mkdir $work/tmpfs
 mount -t tmpfs none $work/tmpfs
 
-step "xfs: shared blocks, an active swap file, attributes"
-mkfs.xfs -q -f -m reflink=1 $D2
-mount $D2 $other
-xfs_io -f -c "pwrite -q 0 1m" -c fsync $other/a
-chmod 600 $other/a
-cp --reflink=always $other/a $other/b
-refused 16 'shares blocks' $other/a
-refused 16 'shares blocks' $other/b --force
-dd if=/dev/zero of=$other/swap bs=1M count=2 status=none
-chmod 600 $other/swap
-mkswap $other/swap >/dev/null
-swapon $other/swap
-refused 16 'has contents' $other/swap
-refused 8 'open for writing, or swaps to it' $other/swap --force
-swapoff $other/swap
-mine $other/c
-chown 1 $other/c
-refused 16 'others than root' $other/c
-chown 0 $other/c
-: >$other/empty
-chmod 600 $other/empty
-refused 16 'not a single page' $other/empty
-mkdir $other/dir
-xfs_io -c 'chattr +i' $other/dir
-refused 8 'cannot create it' $other/dir/new --size 1M
-xfs_io -r -c 'chattr -i' $other/dir
-# What keeps everybody else off it does no harm.
-for flag in i a; do
-	xfs_io -r -c "chattr +$flag" $other/c
-	exits 0 blksnap take -n s --store $other/c o
-	exits 0 blksnap remove s
-	until_true xfs_io -r -c "chattr -$flag" $other/c 2>/dev/null
-done
-
 step "what tables may say of a file"
+sharing_xfs
+mine $other/c
 exits 0 blksnap take -n s --store $other/c o
 table=$(dmsetup table "$(dmsetup ls --target blksnap-file | cut -f1)")
 exits 0 blksnap remove s
@@ -121,6 +97,53 @@ mv $other/c $other/d
 mine $other/c
 bad_table "not those of the table" "$good 3 extents $extents $crc"
 bad_table "No such device" "0 $sectors blksnap-file /dev/no $path"
+end
+
+step "btrfs: even a file that could be swapped to"
+make_fs btrfs $D2
+mount -o nodatacow $D2 $other
+mine $other/f
+refused 16 'ext4, xfs or f2fs' $other/f
+bad_table "cannot be pinned" "0 2048 blksnap-file $D2 $other/f"
+end
+
+if ! long; then
+	# make check-long has the rest.
+	umount $work/tmpfs
+	exits 0 blksnap detach o
+	dmsetup remove under
+	exit
+fi
+
+step "xfs: shared blocks, an active swap file, attributes"
+sharing_xfs
+refused 16 'shares blocks' $other/a
+refused 16 'shares blocks' $other/b --force
+dd if=/dev/zero of=$other/swap bs=1M count=2 status=none
+chmod 600 $other/swap
+mkswap $other/swap >/dev/null
+swapon $other/swap
+refused 16 'has contents' $other/swap
+refused 8 'open for writing, or swaps to it' $other/swap --force
+swapoff $other/swap
+mine $other/c
+chown 1 $other/c
+refused 16 'others than root' $other/c
+chown 0 $other/c
+: >$other/empty
+chmod 600 $other/empty
+refused 16 'not a single page' $other/empty
+mkdir $other/dir
+xfs_io -c 'chattr +i' $other/dir
+refused 8 'cannot create it' $other/dir/new --size 1M
+xfs_io -r -c 'chattr -i' $other/dir
+# What keeps everybody else off it does no harm.
+for flag in i a; do
+	xfs_io -r -c "chattr +$flag" $other/c
+	exits 0 blksnap take -n s --store $other/c o
+	exits 0 blksnap remove s
+	until_true xfs_io -r -c "chattr -$flag" $other/c 2>/dev/null
+done
 end
 
 step "xfs: the realtime device"
