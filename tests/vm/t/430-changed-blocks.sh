@@ -143,5 +143,21 @@ start=${EPOCHREALTIME/./}
 is "$(blksnap changed --since $last o-2)" "511998689280 2097152" "one block of 16 TiB"
 step "16 TiB in $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
 exits 0 blksnap remove 1 2
+
+# Every other block of a part, as many ranges as blocks: without a snapshot, whose store
+# would need as many megabytes.
+ranges=50000
+exits 0 blksnap take -n 3 --store $store --block-size 1M o
+last=$(id_of o-3)
+exits 0 blksnap remove 3
+awk -v n=$ranges 'BEGIN { for (i = 0; i < n; i++) printf "pwrite -q %d 4096\n", i * 4194304 }' |
+	xfs_io -d /dev/mapper/o >/dev/null
+exits 0 blksnap take -n 4 --store $store --block-size 1M o
+start=${EPOCHREALTIME/./}
+blksnap changed --since $last o-4 >$work/ranges
+step "$ranges ranges in $(((${EPOCHREALTIME/./} - start) / 1000)) ms"
+awk -v n=$ranges 'BEGIN { for (i = 0; i < n; i++) print i * 4194304, 2097152 }' |
+	cmp - $work/ranges
+exits 0 blksnap remove 4
 dmsetup remove o
 disk_gone vast
