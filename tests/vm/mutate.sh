@@ -127,6 +127,8 @@ mutations() {
 		's/if \(dev->snapshots \|\| strcmp\(dev->state, "idle"\)\)/if (0)/'
 	mutate 400-store-on-the-origin userspace/snap/snap-store.c \
 		's/if \(snap_above\(dev, origin->number\) \|\| snap_above\(dev, origin->lower\)\)/if (0)/'
+	mutate 400-plain-device userspace/snap/snap-dev.c \
+		's/\tif \(r && is_plain\(name, &number\)\)\n\t\treturn refuse_plain\(name, number\);\n/\t(void)is_plain;\n\t(void)refuse_plain;\n\t(void)number;\n/'
 	mutate 401-one-after-the-other userspace/lib/critical.c \
 		's/(failed_at\(crit, CRITICAL_SUSPEND, i, err\);\n)(\t\tend = now_ms)/$1\t\telse if (i < steps->nr_acts \&\& !run_step(\&steps->act[i]))\n\t\t\trun_step(\&steps->resume[i]);\n$2/; s/\tact_all\(crit, steps\);\n//'
 	mutate 401-guardian-resumes-nothing userspace/lib/critical.c \
@@ -156,6 +158,10 @@ mutations() {
 		's/(\tif \(!must_wait\(origin, bio, waiter\))/\tif (bio_op(bio) == REQ_OP_WRITE_ZEROES)\n\t\treturn pass(origin, bio);\n$1/'
 	mutate 411-discard-passes dm-blksnap-origin.c \
 		's/(Advice; what is discarded now[^\n]*\n)\t\tbio_endio\(bio\);\n\t\treturn DM_MAPIO_SUBMITTED;/$1\t\treturn pass(origin, bio);/'
+	mutate 410-zones dm-cow-dev.c \
+		's/if \((bdev_is_zoned\(bdev\)\))/if (0 && $1/'
+	mutate 410-no-room-is-an-error dm-blksnap-epoch.c \
+		's/(fail\(snap, request, )-ENOSPC/$1-EIO/'
 	mutate 412-own-epoch-only dm-blksnap-epoch.c \
 		's/(place\.store = epoch->store;\n\t\t\tbreak;\n\t\t\}\n)/$1\t\tbreak;\n/'
 	mutate 412-needed-epoch-freed dm-blksnap-epoch.c \
@@ -204,6 +210,13 @@ mutations() {
 	mutate 420-somebody-elses-file userspace/snap/snap-file.c \
 		's/\t\tif \(!is_file\(dir, base, dev, inode\)\)\n\t\t\treturn -ESTALE;\n//'
 
+	mutate 421-extents-unread dm-blksnap-file.c \
+		's/ft->nr_extents != pin->nr \|\| //'
+	mutate 421-checksum-unread dm-blksnap-file.c \
+		's/ \|\| ft->crc != pin->crc//'
+	mutate 421-any-filesystem dm-blksnap-pin.c \
+		's/(return sb->s_bdev) && [^;]*;/$1;/'
+
 	# ---- blksnap: changed blocks ----------------------------------------------------
 
 	mutate 430-image-writes-unmarked dm-blksnap-io.c \
@@ -212,6 +225,8 @@ mutations() {
 		's/if \(last_of\(old\) == epoch\)\n/if (last_of(old))\n/'
 	mutate 430-last-block dm-blksnap-cbt.c \
 		's/(end = \(\(sector \+ nr - 1\) >> cbt->shift\)) \+ 1;/$1;/'
+	mutate 430-ranges-merged userspace/snap/snap-changes.c \
+		's/if \(start != walk->end\)/if (start > walk->end + walk->block)/'
 	mutate 430-generation-outlives-the-table dm-blksnap-origin.c \
 		's/\t\tsnap_cbt_restart\(&origin->cbt\);\n//'
 	mutate 440-change-unnoticed userspace/snap/cmd-export.c \
@@ -245,6 +260,8 @@ mutations() {
 		's/return file->open_count \|\| snap_store_has_log\(file->number, 0\);/return file->open_count;/'
 	mutate 464-blocks-of-the-store-kept dm-blksnap-inside.c \
 		's/\t\tr = snap_epoch_blank\(&image->epoch, pin->extents\[i\]\.place,/\t\tr = 0 * snap_epoch_blank(\&image->epoch, pin->extents[i].place + 1024,/'
+	mutate 464-sector-mistold userspace/snap/cmd-take.c \
+		's/(\(unsigned long long\)req->store\.first),/$1 + 8,/'
 	mutate 465-begun-and-kept dm-cow-apart.c \
 		's/\tif \(r && named\)\n\t\tend_log\(cow, &ended\);/\t(void)ended;/'
 	mutate 465-end-not-marked dm-cow-log.c \
