@@ -214,8 +214,6 @@ mutations() {
 		's/ft->nr_extents != pin->nr \|\| //'
 	mutate 421-checksum-unread dm-blksnap-file.c \
 		's/ \|\| ft->crc != pin->crc//'
-	mutate 421-any-filesystem dm-blksnap-pin.c \
-		's/(return sb->s_bdev) && [^;]*;/$1;/'
 
 	# ---- blksnap: changed blocks ----------------------------------------------------
 

@@ -209,6 +209,10 @@ if zones_known; then
 	dmesg -C
 	refused "a device with zones" create x --table "0 $(sectors "$disk") blksnap-origin $disk"
 	dmesg | grep -q 'blksnap-origin: Zoned devices are not supported' || die "it is not said why"
+	# The device-mapper itself sees to that.
+	refused "one as a store" create x --table "0 $size blksnap $low $disk transient 4096"
+	dmesg | grep -q 'zoned model is not consistent' || die "it is not said why"
+	! dm_exists x || dmsetup remove x
 	disk_gone zoned
 fi
 refused "a second origin" create x --table "0 $size blksnap-origin $low"
