@@ -203,8 +203,8 @@ pull() { # NAME
 }
 
 # They end with an error of I/O: nothing hangs, nothing is made up.
-fails_to_read() { # DEVICE BLOCK [COUNT]
-	not dd if=/dev/mapper/$1 of=/dev/null bs=4k count=${3:-1} skip=$2 iflag=direct \
+fails_to_read() { # DEVICE BLOCK
+	not dd if=/dev/mapper/$1 of=/dev/null bs=4k count=1 skip=$2 iflag=direct \
 		status=none 2>$W/err-$1
 	grep -q 'Input/output error' $W/err-$1 || die "$1: $(cat $W/err-$1)"
 }
@@ -235,9 +235,12 @@ gone idle-1 idle
 disk_gone idle
 ok "an origin whose disk is pulled out" true
 
-# The same with copies, writes and reads under way.
+# The same with copies, writes and reads under way, none of which ends by itself.
 plug busy
-bowio write -t 4 -n 4096 -s 4096 -S 5 -g 90000 /dev/mapper/busy $W/busy >/dev/null 2>$W/writer &
+while bowio write -t 4 -n 500 -s 4096 -r 256+16384 -g 90000 /dev/mapper/busy $W/busy \
+		>/dev/null 2>$W/writer; do
+	:
+done &
 writer=$!
 while dd if=/dev/mapper/busy-1 of=/dev/null bs=4k iflag=direct status=none 2>$W/reader; do
 	:
@@ -246,9 +249,8 @@ reader=$!
 has_copied() { [ "$(info busy 4)" -gt 100 ]; }
 wait_for 60 has_copied
 pull busy
-not wait $writer
+wait $writer $reader
 grep -q 'Input/output error' $W/writer || die "the writer: $(cat $W/writer)"
-wait $reader
 grep -q 'Input/output error' $W/reader || die "the reader: $(cat $W/reader)"
 fails_to_read busy 100
 fails_to_write busy 4000
