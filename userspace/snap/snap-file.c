@@ -468,7 +468,7 @@ static bool is_needed(const struct snap_list *list, const struct snap_dev *file)
 	 * Snapshots that are gone may have left it something that older ones need; or it
 	 * has one that is to be resumed, or cannot be read, and may have one.
 	 */
-	return file->open_count || snap_store_may_have_log(file->number, 0);
+	return file->open_count || snap_store_has_log(file->number, 0);
 }
 
 void snap_file_tell_leftover(const struct snap_list *list)

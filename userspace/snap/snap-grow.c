@@ -103,7 +103,7 @@ static int make_and_append(struct snap_growth *growth)
 static int check_log(const struct snap_growth *growth)
 {
 	const struct snap_dev *devs = growth->list->devs;
-	bool logged = snap_store_may_have_log(growth->dev->number, 0);
+	bool logged = snap_store_has_log(growth->dev->number, 0);
 	unsigned int i;
 
 	/* As long as its origin is suspended there is no log. */

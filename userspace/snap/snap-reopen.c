@@ -68,6 +68,7 @@ static bool is_store(int fd)
 	struct stat st;
 	bool shown;
 	u64 sector;
+	int has;
 
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || !major(st.st_dev))
 		return false;
@@ -75,7 +76,11 @@ static bool is_store(int fd)
 	if (shown && !snap_file_always_written(fd))
 		return false;
 	/* What is shown may be in the page cache only, from before a rollback. */
-	return find_start(fd, &sector) && (shown || snap_store_may_have_log(st.st_dev, sector));
+	if (!find_start(fd, &sector))
+		return false;
+	has = shown ? 1 : snap_store_has_log(st.st_dev, sector);
+	/* Of what cannot be read nobody is to hear that there is nothing in it. */
+	return has > 0 || has == -EIO;
 }
 
 bool snap_was_store(const char *path)

@@ -151,11 +151,12 @@ int snap_store_look_for_log(struct snap_store *store, dev_t number, u64 sector)
 		   BOW_OK;
 }
 
-bool snap_store_may_have_log(dev_t number, u64 sector)
+int snap_store_has_log(dev_t number, u64 sector)
 {
 	struct snap_store store = { .number = number };
+	int r = look_for_log(&store, number, sector);
 
-	return look_for_log(&store, number, sector) || store.carries_log;
+	return r ? r : store.carries_log;
 }
 
 static int open_store(struct snap_store *store, bool force)

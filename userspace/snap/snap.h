@@ -226,8 +226,8 @@ int snap_check_contents(const char *path, int fd, const char *remedy);
 
 /* Does a log begin at that sector of a device? */
 int snap_store_look_for_log(struct snap_store *store, dev_t number, u64 sector);
-/* The same, silent; true as well if it cannot be read. */
-bool snap_store_may_have_log(dev_t number, u64 sector);
+/* The same, silent: 1, 0 or -errno. */
+int snap_store_has_log(dev_t number, u64 sector);
 
 /* Has it an image? */
 bool snap_store_in_use(const struct snap_list *list, dev_t number);
