@@ -28,6 +28,15 @@ names=() n=0 missed=0
 # program for it as a whole.
 # shellcheck disable=SC2016
 mutations() {
+	# ---- hostile logs ---------------------------------------------------------
+
+	mutate 310-end-of-store-falls-back dm-cow-picture.c \
+		's/\t    prev->store_sectors > head->store_sectors \|\|\n//'
+	mutate 310-voids-forgotten dm-cow-apart.c \
+		's/\tcow_adopt_log\(cow, pic\);/\tpic->nr_voids = 0;\n$&/'
+	mutate 310-no-sides dm-cow-picture.c \
+		's/return !store \|\| \(record/return 1 || !store || (record/'
+
 	# ---- bow: errors ----------------------------------------------------------
 
 	mutate 320-backup-error dm-cow-copy.c \
