@@ -186,7 +186,7 @@ int cow_apart_withdraw(struct cow *cow)
 		return 0;
 	r = cow_read(io, 0, cow->buf, io->atomic_sectors);
 	if (!r)
-		r = cow_log_erase(io);
+		r = cow_log_erase(&cow->log, io);
 	if (r)
 		cow_apart_end(cow, -EIO);
 	cow->withdrawn = !r;

@@ -67,7 +67,7 @@ int cow_commit(struct cow_log *log, const struct cow_geometry *geo,
 		return -EROFS;
 	/* Its contents are those of the origin; a header is all that is in the way. */
 	if (cow_head_apart(&log->head))
-		return cow_log_erase(io);
+		return cow_log_erase(log, io);
 	if (!log->head.hidden_count)
 		r = -EINVAL;
 	/* The tool may have put the header back with that state in it. */
@@ -137,7 +137,7 @@ static int restore_block0(struct cow_picture *pic)
 	int r;
 
 	if (cow_head_apart(&pic->log.head))
-		return cow_log_erase(pic->io);
+		return cow_log_erase(&pic->log, pic->io);
 	cow_ranges_piece(&pic->moved, 0, 1, &range);
 	if (!range)
 		return -EINVAL;

@@ -549,16 +549,14 @@ int cow_log_mark(struct cow_log *log, struct cow_io *io, u32 state)
 }
 EXPORT_SYMBOL_GPL(cow_log_mark);
 
-int cow_log_erase(struct cow_io *io)
+int cow_log_erase(struct cow_log *log, struct cow_io *io)
 {
-	u8 *zeroes = cow_zalloc(COW_PAGE_SIZE);
-	int r = -ENOMEM;
+	int r;
 
-	if (zeroes)
-		r = cow_write(io, 0, zeroes, io->atomic_sectors);
+	memset(log->sealed, 0, sizeof(*log->sealed));
+	r = cow_write(io, 0, log->sealed, io->atomic_sectors);
 	if (!r)
 		r = cow_flush(io);
-	cow_free(zeroes);
 	return r;
 }
 EXPORT_SYMBOL_GPL(cow_log_erase);

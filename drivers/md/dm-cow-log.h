@@ -209,8 +209,11 @@ int cow_log_move_slot1(struct cow_log *log, struct cow_io *io, u64 place);
 /* Durably declare that the log is now in @state, in slot 1. */
 int cow_log_mark(struct cow_log *log, struct cow_io *io, u32 state);
 
-/* Of a log on a store: erase the header in block 0, and with it the log; flush. */
-int cow_log_erase(struct cow_io *io);
+/*
+ * Of a log on a store: erase the header in block 0, and with it the log; flush. No group
+ * may be in flight. That takes no memory: a log that is alive is not lost for want of it.
+ */
+int cow_log_erase(struct cow_log *log, struct cow_io *io);
 
 /*
  * The same for a writer of the log, none of whose writes is in flight, but whose last

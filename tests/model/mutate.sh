@@ -300,9 +300,9 @@ mutations() {
 	mutate apart-erase-no-flush dm-cow-log.c \
 		's/(int cow_log_erase.*?)r = cow_flush\(io\);/$1r = 0;/s'
 	mutate apart-withdraw-nothing dm-cow-apart.c \
-		's/(int cow_apart_withdraw.*?)r = cow_log_erase\(io\);/$1r = 0;/s'
+		's/(int cow_apart_withdraw.*?)r = cow_log_erase\(&cow->log, io\);/$1r = 0;/s'
 	mutate apart-withdraw-error-ignored dm-cow-apart.c \
-		's/(r = cow_log_erase\(io\);\n\tif \(r\)\n\t\t)cow_apart_end\(cow, -EIO\);\n\tcow->withdrawn = !r;\n\treturn r;/$1r = 0;\n\tcow->withdrawn = true;\n\treturn 0;/'
+		's/(r = cow_log_erase\(&cow->log, io\);\n\tif \(r\)\n\t\t)cow_apart_end\(cow, -EIO\);\n\tcow->withdrawn = !r;\n\treturn r;/$1r = 0;\n\tcow->withdrawn = true;\n\treturn 0;/'
 	mutate apart-reinstate-nothing dm-cow-apart.c \
 		's/(int cow_apart_reinstate.*?)r = cow_write\(io, 0, cow->buf, io->atomic_sectors\);/$1r = 0;/s'
 	mutate apart-reinstate-no-flush dm-cow-apart.c \
@@ -310,7 +310,7 @@ mutations() {
 	mutate apart-waiters-fail dm-cow-commit.c \
 		's/if \(group->error && !cow->apart\)/if (group->error)/'
 	mutate apart-restore-erases-first dm-cow-finish.c \
-		's/(\/\* From here on no one may take)/if (cow_head_apart(\&pic->log.head)) r = cow_log_erase(pic->io);\n\t$1/'
+		's/(\/\* From here on no one may take)/if (cow_head_apart(\&pic->log.head)) r = cow_log_erase(\&pic->log, pic->io);\n\t$1/'
 }
 
 # ---- listing ---------------------------------------------------------------

@@ -3,6 +3,8 @@
 #include "unit.h"
 #include "dm-cow-finish.h"
 
+void fail_allocation(unsigned int nth);	/* logdisk.c */
+
 #define BS 8U			/* sectors in a block */
 #define ORIGIN 61U		/* blocks; the last one is short */
 #define SHORT 3U		/* sectors that it lacks */
@@ -457,6 +459,20 @@ static void commit_is_an_erased_header(void **data)
 
 /* ---- the end, told by its writer -------------------------------------------- */
 
+/* While it is being suspended a log is taken out and put back: that must go as it is. */
+static void erased_without_memory(void **data)
+{
+	(void)data;
+	backup(5, 40, 1, true);
+	finish();
+	expect(COW_LOG_OK);
+	fail_allocation(1);
+	assert_int_equal(cow_log_erase(&pic.log, &disk.io), 0);
+	fail_allocation(0);
+	assert_int_equal(disk.writes, 1);
+	assert_int_equal(read_log(), COW_LOG_NO_MAGIC);
+}
+
 static void end_erases(void **data)
 {
 	(void)data;
@@ -520,7 +536,8 @@ int main(void)
 		TEST(sides_are_kept_apart), TEST(end_of_the_store), TEST(one_place_twice),
 		TEST(headers), TEST(feature_alone), TEST(of_the_other_kind),
 		TEST(cut_group_with_changed_source), TEST(commit_is_an_erased_header),
-		TEST(end_erases), TEST(end_is_marked_in_slot1), TEST(end_may_fail),
+		TEST(erased_without_memory), TEST(end_erases), TEST(end_is_marked_in_slot1),
+		TEST(end_may_fail),
 	};
 
 	return cmocka_run_group_tests_name("apart", tests, NULL, NULL);
