@@ -158,12 +158,25 @@ static void random_operations(void **data)
 	}
 }
 
+/* Before the first snapshot of an origin, and after the last one. */
+static void none_takes_nothing(void **data)
+{
+	struct cow_map map = { };
+
+	(void)data;
+	assert_int_equal(cow_map_memory(&map), 0);
+	assert_int_equal(cow_map_init(&map, 1), 0);
+	assert_true(cow_map_memory(&map));
+	cow_map_exit(&map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_transitions_at_edges),
 		cmocka_unit_test(impossible_sizes),
 		cmocka_unit_test(random_operations),
+		cmocka_unit_test(none_takes_nothing),
 	};
 
 	return cmocka_run_group_tests_name("map", tests, NULL, NULL);
