@@ -7,6 +7,8 @@
 
 # shellcheck source=/dev/null
 . /tests/t/2fs.inc
+# shellcheck source=/dev/null
+. /tests/t/2mem.inc
 
 carve raw 32M
 raw=/dev/mapper/raw
@@ -14,21 +16,6 @@ make_fs ext4 $raw
 mount $raw $mnt
 fill $mnt
 umount $mnt
-
-# Caches with their objects in use; bio-* are shared by biosets of one size.
-unload() {
-	modprobe -r dm-bow || die "dm-bow cannot be unloaded: $(lsmod)"
-	! lsmod | grep -qE '^dm_(bow|cow) ' || die "still loaded: $(lsmod)"
-	! grep -E '\[dm_(bow|cow)\]|(bow|cow)_' /proc/vmallocinfo || die "vmalloc memory is left"
-	! awk '{ print $1 }' /proc/slabinfo | grep -iE '^(dm[-_])?(bow|cow)' || die "a slab is left"
-	# A kworker only says whom it worked for last.
-	! cat /proc/[0-9]*/comm 2>/dev/null | grep -v '^kworker' | grep -E 'dm[-_](bow|cow)' ||
-		die "a thread is left"
-}
-
-caches() {
-	awk '/^bio-|^biovec/ { print $1 }' /proc/slabinfo | sort
-}
 
 use() { # a whole life
 	modprobe dm-bow
@@ -56,19 +43,5 @@ use() { # a whole life
 	unload
 }
 
-unload
-use 0
-caches >$work/caches
-unreclaimable() {
-	echo 3 >/proc/sys/vm/drop_caches
-	awk '/^SUnreclaim|^VmallocUsed|^Percpu/ { sum += $2 } END { print sum }' /proc/meminfo
-}
-before=$(unreclaimable)
-for round in 1 2 3 4 5 6; do
-	use $round
-done
-after=$(unreclaimable)
-caches | diff $work/caches - || die "there are caches that were not there"
-step "$before KiB before, $after KiB after six lives"
 # 32 MiB of device are 8192 blocks; one life leaking its page pool would be 1 MiB or more.
-[ $((after - before)) -lt 1500 ] || die "$((after - before)) KiB have leaked"
+lives 6 1500
