@@ -274,13 +274,16 @@ static bool is_good_path(const u8 *path)
 static int parse_arguments(struct dm_target *ti, unsigned int argc, char **argv,
 			   struct file_target *ft)
 {
+	int r;
+
 	if (argc < 2) {
 		ti->error = "Arguments: device, file";
 		return -EINVAL;
 	}
-	if (parse_device(argv[0], &ft->dev)) {
+	r = parse_device(argv[0], &ft->dev);
+	if (r) {
 		ti->error = "No such device";
-		return -ENODEV;
+		return r;
 	}
 	string_unescape_inplace(argv[1], UNESCAPE_OCTAL);
 	if (!is_good_path(argv[1])) {
