@@ -38,7 +38,8 @@
 #                     that kernel must report
 #   make check-races  those that do most at a time, on a kernel with KCSAN
 #   make check-memory MINUTES=10
-#                     swap and write through bow with almost no free memory
+#                     swap and write through bow, and through an origin with a
+#                     snapshot, with almost no free memory
 #   make style        static checks of shell scripts, licence lines, white space
 #   make deps         install the host packages all this needs (`check` and
 #                     `demo` do it themselves)
@@ -207,6 +208,7 @@ check-memory: | deps
 	$(Q)$(MAKE) tool vm-modules
 	$(Q)for k in $(KERNELS); do \
 		MINUTES='$(MINUTES)' tests/vm/run -v --any -k $$k 330 || exit; \
+		MINUTES='$(MINUTES)' tests/vm/run -v -k $$k 331 || exit; \
 	done
 .PHONY: check-memory
 

@@ -13,20 +13,10 @@
 
 # shellcheck source=/dev/null
 . /tests/t/2fs.inc
+# shellcheck source=/dev/null
+. /tests/t/3press.inc
 
-PAGES=$((16 << 20))		# of copies in flight, at the most
-FULL=$((PAGES - (1 << 20)))	# so much that one more may not fit
-BOUND=$((PAGES + (256 << 10)))	# and what describes them
-HOG_MB=40			# is swapped out and in again
-LEFT_KB=$((24 << 10))		# of memory, before that
 FREE=$((34 << 11))+$((30 << 11))	# the upper half of a small device
-
-ballast=/run/ballast hog=/run/hog
-mkdir -p $ballast $hog
-mount -t ramfs none $ballast
-mount -t tmpfs -o size=128M none $hog
-at_exit "umount $ballast $hog 2>/dev/null"
-at_exit "swapoff $mnt/swap 2>/dev/null"
 
 memory() { field "$1" 15; }
 peak() { field "$1" 16; }
@@ -62,30 +52,13 @@ rm $work/model
 
 # ---- pressure ---------------------------------------------------------------------
 
-available() { # KiB
-	awk '/^MemAvailable/ { print $2 }' /proc/meminfo
-}
-
-swapped() { # pages, out
-	awk '/^pswpout/ { print $2 }' /proc/vmstat
-}
-
 carve raw 400M
 raw=/dev/mapper/raw
 make_fs ext4 $raw
 mount $raw $mnt
-fill $mnt
-dd if=/dev/urandom of=$mnt/old bs=1M count=4 status=none
-dd if=/dev/urandom of=$mnt/direct bs=1M count=2 status=none
-# More than all that can be swapped, with this machine's root: what is still being
-# written keeps its place in swap and its memory.
-dd if=/dev/zero of=$mnt/swap bs=1M count=144 status=none
-chmod 600 $mnt/swap
-mkswap $mnt/swap >/dev/null
-sync -f $mnt
+make_files
 manifest $mnt >$work/before
 umount $mnt
-echo 100 >/proc/sys/vm/swappiness
 
 begin() {
 	bow create x $raw >/dev/null
@@ -93,37 +66,14 @@ begin() {
 	bow trim x >/dev/null
 	bow checkpoint x >/dev/null
 	stand=$(memory x)
-	swapon $mnt/swap
-	# Pages that cannot be swapped, until there is little else.
-	echo 3 >/proc/sys/vm/drop_caches
-	dd if=/dev/zero of=$ballast/pages bs=64k count=$((($(available) - LEFT_KB) / 64)) status=none
-}
-
-# Dirty pages, and direct writes, until told to stop.
-write_files() {
-	while [ -e $work/go ]; do
-		dd if=/dev/zero of=$mnt/old bs=64k count=64 conv=notrunc status=none
-		dd if=/dev/zero of=$mnt/direct bs=64k count=32 oflag=direct conv=notrunc status=none
-		dd if=/dev/zero of=$mnt/new bs=64k count=16 conv=fsync status=none
-	done
-}
-
-press() { # NUMBER
-	touch $work/go
-	write_files &
-	truncate -s ${HOG_MB}M $hog/data
-	bowio fill -g $1 $hog/data $hog/model
-	bowio verify $hog/data $hog/model || die "swap gave back something else"
-	rm $work/go
-	wait $!
+	squeeze
 }
 
 end() {
 	copies=$(field x 9)
 	highest=$(peak x)
 	is "$(field x 1) $(field x 14)" "checkpoint rw"
-	rm -f $hog/* $ballast/*
-	swapoff $mnt/swap
+	relieve
 	is "$(memory x)" "$stand" "memory after all copies"
 	umount $mnt
 	bow remove x 2>/dev/null
