@@ -93,6 +93,23 @@ mutations() {
 	mutate 280-bits dm-bow-state.c \
 		's/\tvfree\(bow->discarded\);\n//'
 
+	# ---- blksnap: memory ------------------------------------------------------
+
+	mutate 281-pages dm-cow-copy.c \
+		's/\tif \(copier->reserve\)\n\t\tfree_pages_of\(copier->reserve, copier->reserve_pages\);\n//'
+	mutate 281-kept dm-blksnap-epoch.c \
+		's/\tcow_ranges_exit\(&epoch->kept\);\n//'
+	mutate 281-changes dm-blksnap-cbt.c \
+		's/\tcow_free\(cbt->entries\);\n//'
+	mutate 281-thread dm-blksnap-keep.c \
+		's/\tdestroy_workqueue\(keep->wq\);\n//'
+	mutate 331-no-bound dm-cow-copy.c \
+		's/(#define MAX_PAGES) \(SZ_16M/$1 (SZ_64M/'
+	mutate 331-index-uncounted dm-blksnap-origin.c \
+		's/\t\tfigures->memory \+= epoch->kept\.bytes[^;]*;\n//'
+	mutate 331-no-reserve dm-cow-copy.c \
+		's/\tif \(copier->reserve_used\)\n(\t\treturn false;)/$1/'
+
 	# ---- bow: the rest --------------------------------------------------------
 
 	mutate 140-rounded-outward dm-bow-map.c \
