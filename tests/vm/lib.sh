@@ -20,6 +20,7 @@
 # Lines that scripts read start the file of a test, after its licence:
 #   # timeout: SECONDS      instead of 300; slow kernels get more
 #   # kernels: 6.12         not on others
+#   # long: 6.1             there only if it is named, or $LONG is set
 #   # boot: OPTIONS         a machine of its own; OPTIONS, if any, for scripts/vm
 
 set -eEuo pipefail

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long: 6.1
 #
 # A chain of more than 20 log pages; then the filesystem claims free space, ours
 # included, until next to nothing is left; then back, bit for bit.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long: 6.1
 #
 # A free map that takes several pages, a resume that finds its page full, a group that
 # finds less room in its page than there was, and writes to block 0 that come while a

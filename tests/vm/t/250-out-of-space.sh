@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long: 6.1
 # shellcheck disable=SC2086,SC2154,SC2251
 #
 # An ext4 overwrites more than there is room for backups, under each policy.

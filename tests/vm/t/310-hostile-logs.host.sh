@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long: 6.1
 # timeout: 1700
 #
 # The kernel refuses the damaged logs of tests/images for the reasons that the

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long: 6.1
 #
 # The table of errors in dm-bow.rst: moves of slot 1, the seal and live copies, and
 # a log that fails when there is no space.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long: 6.1
 # timeout: 900
 # shellcheck disable=SC2034,SC2086,SC2154,SC2251
 #

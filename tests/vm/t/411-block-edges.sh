@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long: 6.1
 #
 # Images of origins that are written to at the edges of blocks, at the ends of the
 # device and anywhere else, in all sizes: blocks of 4 KiB, 64 KiB and 1 MiB, a

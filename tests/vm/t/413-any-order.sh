@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# long: 6.1
 #
 # Suspended, reloaded, resumed and removed in every order, origins, images and what
 # lies below them: nothing hangs, nothing that was kept is lost, and what cannot be
