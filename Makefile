@@ -40,6 +40,9 @@
 #   make check-memory MINUTES=10
 #                     swap and write through bow, and through an origin with a
 #                     snapshot, with almost no free memory
+#   make bench BOOTS=3
+#                     bow and blksnap beside dm-linear, dm-snapshot and thin, the same
+#                     jobs in turn in one boot; tables and plots in build/bench
 #   make style        static checks of shell scripts, licence lines, white space
 #   make deps         install the host packages all this needs (`check` and
 #                     `demo` do it themselves)
@@ -202,6 +205,14 @@ check-races: | deps
 	$(Q)$(MAKE) tool
 	$(Q)$(MAKE) vm-modules KERNELS=kcsan
 	$(Q)scripts/check --vm kcsan --jobs '$(J)' $(or $(TESTS),$(RACES))
+
+BOOTS ?= 3
+BENCH_KERNEL ?= 6.12
+bench: | deps
+	$(Q)scripts/deps bench
+	$(Q)$(MAKE) tool vm-modules KERNELS=$(BENCH_KERNEL)
+	$(Q)tests/bench/run -k $(BENCH_KERNEL) -n $(BOOTS) $(JOBS)
+.PHONY: bench
 
 MINUTES ?= 10
 check-memory: | deps
