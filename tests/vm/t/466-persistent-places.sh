@@ -104,6 +104,7 @@ exits 0 blksnap detach p
 dmsetup remove two
 
 step "on its own origin, which gets another table"
+dmesg -C
 dmsetup remove --retry low
 size=65536
 dmsetup create low --table "0 $size linear $D1 1310720"
