@@ -95,8 +95,6 @@ mutations() {
 
 	# ---- blksnap: memory ------------------------------------------------------
 
-	mutate 281-pages dm-cow-copy.c \
-		's/\tif \(copier->reserve\)\n\t\tfree_pages_of\(copier->reserve, copier->reserve_pages\);\n//'
 	mutate 281-kept dm-blksnap-epoch.c \
 		's/\tcow_ranges_exit\(&epoch->kept\);\n//'
 	mutate 281-changes dm-blksnap-cbt.c \

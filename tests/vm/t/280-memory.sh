@@ -43,5 +43,6 @@ use() { # a whole life
 	unload
 }
 
-# 32 MiB of device are 8192 blocks; one life leaking its page pool would be 1 MiB or more.
+# 32 MiB of device are 8192 blocks, a map of 2 KiB; what is kept about free space and
+# backups is more.
 lives 6 1500
