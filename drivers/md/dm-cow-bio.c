@@ -142,6 +142,8 @@ void cow_bio_page_write(struct cow *cow, unsigned int index,
 	struct bio *bio = index ? &dev->seal_bio : &dev->tail_bio;
 	u32 part;
 
+	if (!index)
+		cow_linger_closed(dev);
 	bio_init(bio, dev->dest_bdev, &dev->page_vec[index], 1,
 		 REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE);
 	bio->bi_iter.bi_sector = write->sector;
@@ -183,6 +185,8 @@ void cow_bio_collect(struct cow_dev *dev)
 
 	while (pages--)
 		cow_page_written(&dev->cow, xchg(&dev->page_error, 0));
-	if (atomic_xchg(&dev->flushes_done, 0))
+	if (atomic_xchg(&dev->flushes_done, 0)) {
+		cow_linger_durable(dev);
 		cow_flush_done(&dev->cow, READ_ONCE(dev->flush_error));
+	}
 }

@@ -390,6 +390,14 @@ static bool drained(const struct cow *cow)
 	return !atomic_read(&cow->readers[cow->readers_now ^ 1]);
 }
 
+/* Who cannot go on before this group is durable does not wait for others. */
+static bool linger(struct cow *cow)
+{
+	return !cow->unlogged && !cow->failed && !cow->passing && !cow->voids_first &&
+	       list_empty(&cow->deferred) && list_empty(&cow->exclusives) &&
+	       cow->env->linger(cow);
+}
+
 bool cow_commit_turn(struct cow *cow)
 {
 	struct cow_group *group = cow->inflight;
@@ -397,6 +405,8 @@ bool cow_commit_turn(struct cow *cow)
 	if (!group) {
 		if (cow->gathering->reading ||
 		    (list_empty(&cow->gathering->ops) && !cow->voids_first))
+			return false;
+		if (linger(cow))
 			return false;
 		close_group(cow);
 		return true;

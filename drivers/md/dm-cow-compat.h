@@ -6,6 +6,7 @@
 #define DM_COW_COMPAT_H
 
 #include <linux/blkdev.h>
+#include <linux/hrtimer.h>
 
 /* A block device opened by us, rather than through a table. */
 struct cow_bdev {
@@ -49,6 +50,18 @@ static inline void cow_bdev_close(struct cow_bdev *opened)
 	fput(opened->file);
 #else
 	blkdev_put(opened->bdev, opened->mode);
+#endif
+}
+
+/* One that is set relative to now. */
+static inline void cow_hrtimer_setup(struct hrtimer *timer,
+				     enum hrtimer_restart (*fn)(struct hrtimer *timer))
+{
+#ifdef HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, fn, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+#else
+	hrtimer_init(timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
+	timer->function = fn;
 #endif
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The copy engine: read the old contents, checksum them, write the same pages
- * to where they are kept.
+ * to where they are kept. The worker does it all, but for the checksums of long
+ * runs, and sends the writes down together.
  *
  * Memory: operations come from a mempool; pages from the allocator without
  * waiting, MAX_PAGES at the most, and when there are none from a reserve that
@@ -13,18 +14,18 @@
 #define MIN_OPS 16
 #define INLINE_VECS 2
 #define MAX_PAGES (SZ_16M / PAGE_SIZE)
+#define MANY_PAGES 16			/* their checksum is not the worker's work */
 
 struct copy_op {
 	struct cow_op op;
 	struct bio bio;
 	struct work_struct work;
-	struct llist_node read_done;
-	struct llist_node write_done;
-	int read_error;			/* handed over by read_done... */
+	struct llist_node done;		/* its read, its checksum, its write */
+	int error;			/* of the read or the write */
 	u32 crc;
-	int write_error;		/* ...and by write_done */
 	unsigned int nr_pages;
 	bool reserve;
+	bool summed;
 	struct bio_vec *vecs;
 	struct bio_vec inline_vecs[INLINE_VECS];
 };
@@ -210,20 +211,35 @@ static void copy_bio(struct copy_op *copy, struct block_device *bdev,
 	copy->bio.bi_end_io = end_io;
 }
 
-static void write_end_io(struct bio *bio)
+static void hand_to_worker(struct copy_op *copy, struct llist_head *list)
 {
-	struct copy_op *copy = bio->bi_private;
 	struct cow_dev *dev = cow_to_dev(copy->op.cow);
 
-	copy->write_error = blk_status_to_errno(bio->bi_status);
-	bio_uninit(bio);
 	rcu_read_lock();	/* cow_dev_exit() waits for us */
-	llist_add(&copy->write_done, &dev->write_done);
+	llist_add(&copy->done, list);
 	cow_dev_kick(dev);
 	rcu_read_unlock();
 }
 
-static u32 checksum(const struct copy_op *copy)
+static void write_end_io(struct bio *bio)
+{
+	struct copy_op *copy = bio->bi_private;
+
+	copy->error = blk_status_to_errno(bio->bi_status);
+	bio_uninit(bio);
+	hand_to_worker(copy, &cow_to_dev(copy->op.cow)->write_done);
+}
+
+static void read_end_io(struct bio *bio)
+{
+	struct copy_op *copy = bio->bi_private;
+
+	copy->error = blk_status_to_errno(bio->bi_status);
+	bio_uninit(bio);
+	hand_to_worker(copy, &cow_to_dev(copy->op.cow)->read_done);
+}
+
+static void checksum(struct copy_op *copy)
 {
 	unsigned int i;
 	u32 crc = ~0U;
@@ -234,59 +250,52 @@ static u32 checksum(const struct copy_op *copy)
 		crc = crc32c(crc, data, copy->vecs[i].bv_len);
 		kunmap_local(data);
 	}
-	return ~crc;
+	copy->crc = ~crc;
+	copy->summed = true;
 }
 
-/* After the read; the checksum is too much work for an interrupt. */
-static void read_work(struct work_struct *work)
+static void checksum_work(struct work_struct *work)
 {
 	struct copy_op *copy = container_of(work, struct copy_op, work);
-	struct cow_dev *dev = cow_to_dev(copy->op.cow);
-	int error = blk_status_to_errno(copy->bio.bi_status);
 
-	copy->read_error = error;
-	bio_uninit(&copy->bio);
-	if (!error) {
-		if (!copy->op.cow->unlogged)
-			copy->crc = checksum(copy);
-		copy_bio(copy, dev->dest_bdev, REQ_OP_WRITE | REQ_SYNC | REQ_IDLE,
-			 copy->op.dest, write_end_io);
-	}
-	/* On this list before it can be on the other one; then not ours any more. */
-	llist_add(&copy->read_done, &dev->read_done);
-	if (!error)
-		submit_bio_noacct(&copy->bio);
-	cow_dev_kick(dev);
-}
-
-static void read_end_io(struct bio *bio)
-{
-	struct copy_op *copy = bio->bi_private;
-
-	queue_work(cow_to_dev(copy->op.cow)->copier.wq, &copy->work);
+	checksum(copy);
+	hand_to_worker(copy, &cow_to_dev(copy->op.cow)->read_done);
 }
 
 void cow_copy_start(struct cow_op *op)
 {
 	struct copy_op *copy = container_of(op, struct copy_op, op);
 
-	INIT_WORK(&copy->work, read_work);
+	copy->summed = op->cow->unlogged;	/* nobody asks for it */
 	copy_bio(copy, cow_to_dev(op->cow)->bdev, REQ_OP_READ, op->source, read_end_io);
 	submit_bio_noacct(&copy->bio);
 }
 
-/*
- * Hand what has completed to the core. The worker's. Writes are fetched first:
- * the read of each of them is then on the other list, or was there before.
- */
+static void read_done(struct cow_dev *dev, struct copy_op *copy)
+{
+	if (!copy->error && !copy->summed) {
+		if (copy->nr_pages >= MANY_PAGES) {
+			INIT_WORK(&copy->work, checksum_work);
+			queue_work(dev->copier.wq, &copy->work);
+			return;
+		}
+		checksum(copy);
+	}
+	cow_op_read_done(&copy->op, copy->crc, copy->error);
+	if (copy->error)
+		return;
+	copy_bio(copy, dev->dest_bdev, REQ_OP_WRITE | REQ_SYNC | REQ_IDLE,
+		 copy->op.dest, write_end_io);
+	submit_bio_noacct(&copy->bio);
+}
+
+/* Hand what has completed to the core, and write what has been read. The worker's. */
 void cow_copy_collect(struct cow_dev *dev)
 {
-	struct llist_node *writes = llist_del_all(&dev->write_done);
-	struct llist_node *reads = llist_del_all(&dev->read_done);
 	struct copy_op *copy, *tmp;
 
-	llist_for_each_entry_safe(copy, tmp, reads, read_done)
-		cow_op_read_done(&copy->op, copy->crc, copy->read_error);
-	llist_for_each_entry_safe(copy, tmp, writes, write_done)
-		cow_op_write_done(&copy->op, copy->write_error);
+	llist_for_each_entry_safe(copy, tmp, llist_del_all(&dev->read_done), done)
+		read_done(dev, copy);
+	llist_for_each_entry_safe(copy, tmp, llist_del_all(&dev->write_done), done)
+		cow_op_write_done(&copy->op, copy->error);
 }

@@ -58,14 +58,16 @@ static void take_writes(struct cow_dev *dev)
 	spin_lock_irq(&dev->lock);
 	list_splice_init(&dev->arrived, &arrived);
 	spin_unlock_irq(&dev->lock);
-	list_for_each_entry_safe(waiter, tmp, &arrived, node)
+	list_for_each_entry_safe(waiter, tmp, &arrived, node) {
+		cow_linger_arrived(dev);
 		cow_write_arrived(&dev->cow, waiter);
+	}
 }
 
-static void cow_dev_work(struct work_struct *work)
+#define TURNS 16		/* then others on this processor may work as well */
+
+static void work_once(struct cow_dev *dev)
 {
-	struct cow_dev *dev = container_of(work, struct cow_dev, work);
-	unsigned int noio = memalloc_noio_save();
 	struct blk_plug plug;
 
 	/* Neighbouring copies and released writes go down merged. */
@@ -78,6 +80,23 @@ static void cow_dev_work(struct work_struct *work)
 	take_calls(dev);
 	cow_turn(&dev->cow);
 	blk_finish_plug(&plug);
+}
+
+static void cow_dev_work(struct work_struct *work)
+{
+	struct cow_dev *dev = container_of(work, struct cow_dev, work);
+	unsigned int noio = memalloc_noio_save();
+	int kicks, turns = TURNS;
+
+	do {
+		/* What was there before a kick is seen once the kick is. */
+		kicks = atomic_read_acquire(&dev->kicks);
+		work_once(dev);
+		kicks = atomic_sub_return(kicks, &dev->kicks);
+	} while (kicks && --turns);
+	/* Nobody else does as long as kicks is not 0. */
+	if (kicks)
+		queue_work(dev->wq, &dev->work);
 	memalloc_noio_restore(noio);
 }
 
@@ -127,6 +146,8 @@ EXPORT_SYMBOL_GPL(cow_dev_drain);
 
 static void dev_release(struct cow *cow, struct cow_waiter *waiter, int error)
 {
+	if (!error)
+		cow_linger_released(cow_to_dev(cow));
 	cow_to_dev(cow)->ops->release(cow_to_dev(cow), waiter, error);
 }
 
@@ -174,6 +195,7 @@ static const struct cow_env_ops dev_env_ops = {
 	.op_start = cow_copy_start,
 	.page_write = cow_bio_page_write,
 	.flush = cow_bio_flush,
+	.linger = cow_linger,
 	.release = dev_release,
 	.hide_hold = dev_hide_hold,
 	.hide_release = dev_hide_release,
@@ -200,10 +222,11 @@ int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 	spin_lock_init(&dev->lock);
 	INIT_WORK(&dev->work, cow_dev_work);
 	cow_bio_io_init(dev, sectors);
+	cow_linger_init(dev);
 	r = cow_init(&dev->cow, sectors, block_sectors, &dev->io, &dev_env_ops);
 	if (r)
 		return r;
-	dev->wq = alloc_ordered_workqueue("dm-cow", WQ_MEM_RECLAIM);
+	dev->wq = alloc_workqueue("dm-cow", WQ_MEM_RECLAIM, 0);
 	if (!dev->wq)
 		r = -ENOMEM;
 	if (!r)
@@ -241,10 +264,11 @@ void cow_dev_exit(struct cow_dev *dev)
 {
 	/*
 	 * All I/O has ended, but who reported the end of the last one may still
-	 * be about to wake the worker: read_work() or a completion, the latter
+	 * be about to wake the worker: checksum_work() or a completion, the latter
 	 * in a read section of RCU.
 	 */
 	cow_copier_flush(dev);
+	cow_linger_exit(dev);
 	synchronize_rcu();
 	if (dev->wq)
 		destroy_workqueue(dev->wq);

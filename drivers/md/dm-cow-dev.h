@@ -9,6 +9,7 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
+#include <linux/hrtimer.h>
 #include <linux/llist.h>
 #include <linux/mempool.h>
 #include <linux/spinlock.h>
@@ -43,7 +44,22 @@ struct cow_copier {
 	unsigned int pages;		/* in flight; the worker's */
 	unsigned long bytes;		/* taken beyond the reserve; the worker's */
 	unsigned long peak;		/* most of those bytes ever */
-	struct workqueue_struct *wq;	/* checksums; may run beside the worker */
+	struct workqueue_struct *wq;	/* long checksums, beside the worker */
+};
+
+/* How long a group waits for company: all of it is the worker's. */
+struct cow_linger {
+	struct hrtimer timer;		/* wakes the worker when it has been long enough */
+	u32 missing;			/* let go by the last group, and not followed yet */
+	u32 expected;			/* the same when the wait began... */
+	u32 seen;			/* ...and when it was last looked at */
+	u32 futile;			/* how often not to wait after nobody came... */
+	u32 skip;			/* ...and how often still */
+	u64 until;			/* 0: no wait has begun */
+	u64 closed;			/* when the group in flight was */
+	u64 released;			/* when its first write was; 0: one has come since */
+	u64 group_ns;			/* between groups, on average */
+	u64 back_ns;			/* until the first one comes, on average */
 };
 
 struct cow_dev {
@@ -57,6 +73,7 @@ struct cow_dev {
 	struct cow cow;			/* the worker's, see dm-cow.h */
 	struct cow_io io;
 	struct cow_copier copier;
+	struct cow_linger linger;
 	struct bio_set sync_bios;
 	struct bio tail_bio;
 	struct bio seal_bio;
@@ -65,6 +82,7 @@ struct cow_dev {
 
 	struct workqueue_struct *wq;	/* ordered: the worker */
 	struct work_struct work;
+	atomic_t kicks;			/* not answered yet by the worker */
 
 	spinlock_t lock;		/* guards arrived and calls */
 	struct list_head arrived;	/* writes for the gate */
@@ -155,10 +173,24 @@ void cow_bio_collect(struct cow_dev *dev);
 int cow_bio_init(struct cow_dev *dev);
 void cow_bio_exit(struct cow_dev *dev);
 
-/* Wake the worker. Any context. */
+/* dm-cow-linger.c: the worker says what happens, the core asks whether to wait. */
+void cow_linger_init(struct cow_dev *dev);
+void cow_linger_exit(struct cow_dev *dev);
+void cow_linger_arrived(struct cow_dev *dev);
+void cow_linger_released(struct cow_dev *dev);
+void cow_linger_closed(struct cow_dev *dev);
+void cow_linger_durable(struct cow_dev *dev);
+bool cow_linger(struct cow *cow);
+
+/*
+ * Make the worker look, after what it is to see is there. Any context. It is woken
+ * only if it is not at work: most I/O ends while it is.
+ */
 static inline void cow_dev_kick(struct cow_dev *dev)
 {
-	queue_work(dev->wq, &dev->work);
+	/* A full barrier, pairs with the acquire in cow_dev_work(). */
+	if (atomic_inc_return(&dev->kicks) == 1)
+		queue_work(dev->wq, &dev->work);
 }
 
 static inline struct cow_dev *cow_to_dev(struct cow *cow)

@@ -111,9 +111,10 @@ void cow_turn(struct cow *cow)
 	bool changed;
 
 	do {
-		changed = cow_commit_turn(cow);
+		/* The gate first: who has come joins the group that may be closed. */
+		changed = cow_gate_turn(cow);
+		changed |= cow_commit_turn(cow);
 		changed |= exclusive_turn(cow);
-		changed |= cow_gate_turn(cow);
 	} while (changed);
 }
 EXPORT_SYMBOL_GPL(cow_turn);

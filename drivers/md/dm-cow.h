@@ -131,6 +131,12 @@ struct cow_env_ops {
 	void (*page_write)(struct cow *cow, unsigned int index,
 			   const struct cow_page_write *write);
 	void (*flush)(struct cow *cow);
+	/*
+	 * Everything is there to write the gathering group. True: it may wait for more
+	 * writes, and the core is called again before long; whoever says so must not do
+	 * it for ever.
+	 */
+	bool (*linger)(struct cow *cow);
 	/* Send a write on to the device, or end it with an error. */
 	void (*release)(struct cow *cow, struct cow_waiter *waiter, int error);
 	/* Stop I/O to hidden block @index and wait for what is in flight... */

@@ -118,7 +118,7 @@ job_rand32() {
 
 job_seq1m() {
 	arm "$1"
-	measure "$1" seq1m seq write 1m 4 $((MB / 2 - 2))
+	measure "$1" seq1m seq write 1m 4 $((MB / 2 - 6))
 	disarm "$1"
 }
 
@@ -132,7 +132,7 @@ job_seq4k() {
 job_bound() {
 	[ "$1" = raw ] || return 0
 	measure raw read1 rand read 1 1500
-	measure raw readseq1m seq read 1m 4 $((MB / 2 - 2))
+	measure raw readseq1m seq read 1m 4 $((MB / 2 - 6))
 	measure raw readseq4k seq read 4k 1 1500
 }
 

@@ -228,6 +228,17 @@ static void flush(struct cow *cow)
 	add_task(sim, TASK_FLUSH)->order = sim->disk.store.order;
 }
 
+/* Somebody must call again: the end of what is in flight, here. */
+static bool linger(struct cow *cow)
+{
+	struct apart *sim = to_sim(cow);
+
+	if (!sim->nr_tasks || !chance(&sim->rng, 30))
+		return false;
+	apart_stats.lingers++;
+	return true;
+}
+
 static void event(struct cow *cow, enum cow_event what)
 {
 	struct apart *sim = to_sim(cow);
@@ -289,7 +300,7 @@ static void abandon(struct cow *cow, int error)
 
 const struct cow_env_ops apart_env = {
 	.op_alloc = op_alloc, .op_free = op_free, .op_start = op_start,
-	.page_write = page_write, .flush = flush, .release = release, .event = event,
+	.page_write = page_write, .flush = flush, .linger = linger, .release = release, .event = event,
 	.take = take, .keep = keep, .abandon = abandon,
 };
 
@@ -424,11 +435,8 @@ void apart_stop(struct apart *sim)
 			sim->tasks[i] = sim->tasks[--sim->nr_tasks];
 		else
 			i++;
-	while (sim->nr_tasks) {
+	for (turn(sim); sim->nr_tasks; turn(sim))
 		run_task(sim, 0);
-		turn(sim);
-	}
-	turn(sim);
 	while (sim->writers)
 		drop_writer(sim, sim->writers);
 	if (sim->ops_out)

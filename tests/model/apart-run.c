@@ -54,7 +54,7 @@ static void choose_errors(struct apart *sim)
 		sim->disk.origin.errors = errors;
 		sim->disk.origin.error_kinds = ERROR_READ | ERROR_SYNC;
 	}
-	sim->memory_errors = chance(rng, 30) ? 20 : 0;
+	sim->memory_errors = chance(rng, 50) ? 40 : 0;
 }
 
 static void choose_shape(struct apart *sim)
@@ -142,6 +142,9 @@ static enum outcome resume_picture(struct apart *sim, struct cow_picture *pic)
 	}
 	if (error)
 		fail("resume: %s", cow_log_strerror(error));
+	/* What comes before has been read: few errors hit what is written next. */
+	if (sim->memory_errors && chance(&sim->rng, 40))
+		disk_lose(&sim->disk.store, 2);
 	apart_arm(&sim->cow, sim->block_sectors);
 	sim->used = pic->log.head.store_sectors / sim->block_sectors;
 	r = cow_apart_resume(&sim->cow, pic);
@@ -172,8 +175,6 @@ static enum outcome resume(struct apart *sim)
 		sim->disk.cut_at = sim->disk.ios + rnd(&sim->rng, 10);
 	if (cow_picture_init(&pic, &sim->disk.io))
 		fail("out of memory");
-	if (sim->memory_errors && chance(&sim->rng, 30))
-		disk_lose(&sim->disk.store, 8);
 	outcome = resume_picture(sim, &pic);
 	sim->disk.store.bad_nr = 0;
 	cow_picture_exit(&pic);
@@ -420,7 +421,7 @@ static const struct {
 	KIND(resumes), KIND(resume_cuts), KIND(resume_errors), KIND(restores),
 	KIND(restore_cuts), KIND(offline_ends), KIND(offline_end_cuts),
 	KIND(finish_errors), KIND(writes), KIND(copies), KIND(rollovers), KIND(forgets),
-	KIND(suspends), KIND(replaced),	KIND(full), KIND(lost), KIND(no_memory), KIND(marked), KIND(stale), KIND(voids),
+	KIND(suspends), KIND(replaced),	KIND(full), KIND(lost), KIND(no_memory), KIND(marked), KIND(stale), KIND(voids), KIND(lingers),
 	KIND(dropped_tails), KIND(busy), KIND(power_cuts), KIND(kernel_crashes),
 };
 

@@ -200,6 +200,17 @@ static void flush(struct cow *cow)
 	machine_add_task(sim, TASK_FLUSH)->order = sim->disk.order;
 }
 
+/* Somebody must call again: the end of what is in flight, here. */
+static bool linger(struct cow *cow)
+{
+	struct sim *sim = to_sim(cow);
+
+	if (!sim->nr_tasks || !chance(&sim->rng, 30))
+		return false;
+	stats.lingers++;
+	return true;
+}
+
 static void hide_hold(struct cow *cow, u32 index)
 {
 	struct sim *sim = to_sim(cow);
@@ -331,6 +342,7 @@ static const struct cow_env_ops env_ops = {
 	.op_start = op_start,
 	.page_write = page_write,
 	.flush = flush,
+	.linger = linger,
 	.release = release,
 	.hide_hold = hide_hold,
 	.hide_release = hide_release,

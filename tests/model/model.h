@@ -363,7 +363,7 @@ void run_one(struct sim *sim, u64 seed, u32 max_ops, bool no_errors);
 struct stats {
 	u64 runs, events, crash_states, points, exhausted, subset_states,
 	    tear_states, sweeps, sweep_cuts, torn, power_cuts, kernel_crashes,
-	    enters, enter_cuts, enter_errors, enters_stuck, forgetful,
+	    enters, enter_cuts, enter_errors, enters_stuck, forgetful, lingers,
 	    second_checkpoints,
 	    resumes, resume_cuts, reclaims, reclaims_resumed, commits,
 	    commits_refused, commit_errors, stuck_refused, stuck_commits,

@@ -21,7 +21,7 @@ static const struct kind kinds[] = {
 	KIND(sweeps), KIND(sweep_cuts),
 	TITLE("crashes", power_cuts), KIND(kernel_crashes), KIND(enter_cuts),
 	KIND(resume_cuts), KIND(restore_cuts), KIND(commit_cuts),
-	TITLE("checkpoints", enters), KIND(enter_errors), KIND(enters_stuck), KIND(forgetful),
+	TITLE("checkpoints", enters), KIND(enter_errors), KIND(enters_stuck), KIND(forgetful), KIND(lingers),
 	KIND(stuck_refused), KIND(stuck_commits), KIND(stuck_commit_errors),
 	KIND(second_checkpoints), KIND(resumes), KIND(reclaims),
 	KIND(reclaims_resumed), KIND(commits), KIND(commits_refused),

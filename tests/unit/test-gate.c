@@ -12,6 +12,8 @@ static struct cow_op op;
 static unsigned int pages, flushes, released, started;
 static int released_with;
 static bool others_take_it_all;
+static bool lingering;
+static unsigned int lingers;
 
 static struct cow_op *op_alloc(struct cow *c, u32 nr)
 {
@@ -48,6 +50,13 @@ static void flush(struct cow *c)
 	flushes++;
 }
 
+static bool linger(struct cow *c)
+{
+	(void)c;
+	lingers += lingering;
+	return lingering;
+}
+
 static void release(struct cow *c, struct cow_waiter *waiter, int error)
 {
 	(void)c;
@@ -68,6 +77,7 @@ static const struct cow_env_ops env = {
 	.op_start = op_start,
 	.page_write = page_write,
 	.flush = flush,
+	.linger = linger,
 	.release = release,
 	.event = event,
 };
@@ -186,6 +196,46 @@ static void space_goes_while_it_is_counted(void **data)
 	assert_int_equal(released_with, -ENOSPC);
 }
 
+static void do_nothing(struct cow *c, struct cow_exclusive *self)
+{
+	(void)c;
+	(void)self;
+}
+
+/* A group waits when that is asked for, but not if somebody can not go on before. */
+static void groups_wait_for_company(void **data)
+{
+	struct cow_waiter waiter = { .first = 20, .last = 20 };
+	struct cow_waiter second = { .first = 30, .last = 30 };
+	struct cow_exclusive exclusive = { .run = do_nothing };
+
+	(void)data;
+	lingering = true;
+	lingers = 0;
+	cow_write_arrived(&cow, &waiter);
+	cow_turn(&cow);
+	cow_op_read_done(&op, 0, 0);
+	cow_turn(&cow);
+	assert_int_equal(pages, 0);
+	assert_int_equal(lingers, 1);
+	cow_run_exclusive(&cow, &exclusive);
+	cow_turn(&cow);
+	assert_int_equal(pages, 1);
+	assert_int_equal(lingers, 1);
+	lingering = false;
+	cow_op_write_done(&op, 0);
+	cow_page_written(&cow, 0);
+	cow_turn(&cow);
+	cow_flush_done(&cow, 0);
+	cow_turn(&cow);
+	assert_int_equal(released, 1);
+	cow_write_arrived(&cow, &second);
+	cow_turn(&cow);
+	cow_op_read_done(&op, 0, 0);
+	cow_turn(&cow);
+	assert_int_equal(pages, 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -195,6 +245,7 @@ int main(void)
 		TEST(full_below_is_not_full_here),
 		TEST(failed_places_are_loose),
 		TEST(space_goes_while_it_is_counted),
+		TEST(groups_wait_for_company),
 	};
 
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
