@@ -138,6 +138,12 @@ says err "carries a checkpoint of its own" "the reason is told"
 cmp -s image image.before
 ok $? "a checkpoint is no store: nothing is written"
 
+snapshot seed=11
+on_a_terminal "$BLKSNAP" restore --store store origin
+says out 'restoring \[#* *\] .* of ' "on a terminal it is told how far it has come"
+cmp origin original >out 2>&1
+ok $? "and done"
+
 exits 2 "no store" "$BLKSNAP" restore origin
 exits 2 "no origin" "$BLKSNAP" restore --store store
 exits 16 "one and the same" "$BLKSNAP" restore --store store store

@@ -207,4 +207,17 @@ says err 'another process' "it says so"
 exec 9>&-
 exits 0 "when the other one has ended" "$export_file" one full
 
+fresh
+on_a_terminal "$export_file" one full
+says out '\[#* *\] .* of 3' "on a terminal it is told how far it has come"
+is_one "on a terminal"
+fresh
+on_a_terminal "$export_file" one full quiet=1
+! grep -q '\[' out
+ok $? "not if it is to be quiet"
+fresh
+exits 0 "not on a terminal" "$export_file" one full
+! grep -q '\[' err
+ok $? "it is not told there"
+
 finish

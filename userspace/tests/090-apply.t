@@ -244,4 +244,13 @@ exits 8 "no image" "$BLKSNAP" apply one-two nothing
 exits 8 "no increment" "$BLKSNAP" apply nothing full
 is_as_before "no increment"
 
+on_a_terminal "$BLKSNAP" apply one-two full
+says out 'verify \[#* *\] .* of 1' "on a terminal it is told how far it has come"
+says out 'apply \[#* *\] .* of 1' "of both passes"
+cmp full two >out 2>err
+ok $? "and done"
+anew
+on_a_terminal "$BLKSNAP" apply --quiet one-two full
+is "$(wc -c <out)" 0 "nothing is said with --quiet"
+
 finish

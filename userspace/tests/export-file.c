@@ -22,7 +22,7 @@
 
 static struct {
 	const char *old, *stamp, *after_read, *generation;
-	u64 since, number, block, save, stop_after, time;
+	u64 since, number, block, save, stop_after, time, quiet;
 } opt = {
 	.stamp = "0:0", .generation = "01234567-89ab-cdef-0123-456789abcdef",
 	.number = 1, .block = 65536, .save = 1 << 20, .time = 1700000000,
@@ -41,6 +41,7 @@ static void take(const char *arg)
 		{ "since", NULL, &opt.since }, { "number", NULL, &opt.number },
 		{ "block", NULL, &opt.block }, { "save", NULL, &opt.save },
 		{ "stop-after", NULL, &opt.stop_after }, { "time", NULL, &opt.time },
+		{ "quiet", NULL, &opt.quiet },
 	};
 	const char *value = strchr(arg, '=');
 	size_t i;
@@ -114,7 +115,7 @@ static void compare(struct export *ex, struct export_range *ranges, const char *
 
 int main(int argc, char **argv)
 {
-	struct export ex = { .stamp = stamp, .info.origin = "o", .quiet = true };
+	struct export ex = { .stamp = stamp, .info.origin = "o" };
 	struct export_range *ranges;
 	int i, status;
 
@@ -131,6 +132,7 @@ int main(int argc, char **argv)
 	ex.info.block_bytes = (u32)opt.block;
 	ex.info.time = opt.time;
 	ex.save_bytes = opt.save;
+	ex.quiet = opt.quiet;
 	durable_stop_after = opt.stop_after;
 	if (uuid_parse(opt.generation, ex.info.generation))
 		die("generation");

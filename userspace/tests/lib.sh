@@ -40,6 +40,12 @@ exits()
 	ok $? "$what"
 }
 
+# on_a_terminal COMMAND...: as if it were one; what is said is in out
+on_a_terminal()
+{
+	script -qec "$(printf '%q ' "$@")" /dev/null >out 2>err </dev/null
+}
+
 # says FILE PATTERN DESCRIPTION
 says()
 {
