@@ -187,44 +187,50 @@ ok "writes wait for readers of an image" true
 # --- refused ---------------------------------------------------------------------------------------
 
 origin c "$low"
-refused() { # WHAT DMSETUP-ARGUMENT...
-	local what=$1
+refused() { # WHAT COMPLAINT DMSETUP-ARGUMENT...
+	local mark
 
-	shift
-	not dmsetup "$@" 2>/dev/null
-	step "refused: $what"
+	mark=$(($(dmesg | wc -l) + 1))
+	not dmsetup "${@:3}" 2>/dev/null
+	dmesg | tail -n +$mark | grep "$2" >/dev/null || die "$1: the kernel does not say '$2'"
+	! dm_exists x || [ $3 != create ] || dmsetup remove x
+	step "refused: $1"
 }
-size=$(sectors "$low")
-refused "no origin" create x --table "0 $(sectors $D3) blksnap $D3 $store transient 4096"
-refused "the origin as its store" create x --table "0 $size blksnap $low /dev/mapper/c transient 4096"
-refused "the same device" create x --table "0 $size blksnap $low $low transient 4096"
-refused "block size" create x --table "0 $size blksnap $low $store transient 5000"
-refused "mode" create x --table "0 $size blksnap $low $store forever 4096"
-refused "arguments" create x --table "0 $size blksnap $low $store transient"
-refused "part of a device" create x --table "0 $((size - 8)) blksnap $low $store transient 4096"
-refused "a live origin" create x --table "0 $size blksnap $low $store transient 4096"
-! dm_exists x || dmsetup remove x
+size=$(sectors "$low") own="must not be the origin"
+refused "no origin" "no blksnap-origin above it" \
+	create x --table "0 $(sectors $D3) blksnap $D3 $store transient 4096"
+refused "the origin as its store" "$own" \
+	create x --table "0 $size blksnap $low /dev/mapper/c transient 4096"
+refused "the same device" "$own" create x --table "0 $size blksnap $low $low transient 4096"
+refused "block size" "must be a power of two" \
+	create x --table "0 $size blksnap $low $store transient 5000"
+refused "mode" "transient or persistent" create x --table "0 $size blksnap $low $store forever 4096"
+refused "arguments" "Arguments: device, store" create x --table "0 $size blksnap $low $store transient"
+refused "part of a device" "must span the whole device" \
+	create x --table "0 $((size - 8)) blksnap $low $store transient 4096"
+refused "a live origin" "suspend the origin first" \
+	create x --table "0 $size blksnap $low $store transient 4096"
 if zones_known; then
 	disk zoned 32 zoned=1 zone_size=4
-	dmesg -C
-	refused "a device with zones" create x --table "0 $(sectors "$disk") blksnap-origin $disk"
-	dmesg | grep -q 'blksnap-origin: Zoned devices are not supported' || die "it is not said why"
+	refused "a device with zones" "blksnap-origin: Zoned devices are not supported" \
+		create x --table "0 $(sectors "$disk") blksnap-origin $disk"
 	# The device-mapper itself sees to that.
-	refused "one as a store" create x --table "0 $size blksnap $low $disk transient 4096"
-	dmesg | grep -q 'zoned model is not consistent' || die "it is not said why"
-	! dm_exists x || dmsetup remove x
+	refused "one as a store" "zoned model is not consistent" \
+		create x --table "0 $size blksnap $low $disk transient 4096"
 	disk_gone zoned
 fi
-refused "a second origin" create x --table "0 $size blksnap-origin $low"
-refused "odd end, large sectors" create x --table "0 $(sectors $D_ODD) blksnap $(lower b) $D_4K transient 4096"
+refused "a second origin" "in use by another target" create x --table "0 $size blksnap-origin $low"
+refused "odd end, large sectors" "larger sectors than the origin ends with" \
+	create x --table "0 $(sectors /dev/mapper/b) blksnap $(lower b) $D_4K transient 4096"
 take 1 "$store" 4096 c
 dmsetup create x --notable
 dmsetup reload x --table "$(image_table c "$store" 8192)"
 dmsetup suspend c
-refused "another block size" resume x
+refused "another block size" "not that of the other snapshots" resume x
 dmsetup resume c
 dmsetup remove x
-refused "another table" reload c-1 --table "$(image_table c "$store" 4096)"
+refused "another table" "table of an image cannot be replaced" \
+	reload c-1 --table "$(image_table c "$store" 4096)"
 table=$(dmsetup table c-1)
 is "$table" "0 $size blksnap $(lower c) $(dmsetup table c-1 | cut -d' ' -f5) transient 4096" "table"
 

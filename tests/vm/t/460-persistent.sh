@@ -20,9 +20,12 @@ size=$(sectors $low)
 origin
 make_tree /dev/mapper/o
 sync -f $mnt
-refused "resume without a log" create x --table "$(table $kept persistent 4096 1 resume)"
-refused "resume of a transient one" create x --table "$(table $kept transient 4096 1 resume)"
-refused "a wrong number of features" create x --table "$(table $kept persistent 4096 2 resume)"
+refused "resume without a log" "carries no log to be resumed" \
+	create x --table "$(table $kept persistent 4096 1 resume)"
+refused "resume of a transient one" "if persistent: resume" \
+	create x --table "$(table $kept transient 4096 1 resume)"
+refused "a wrong number of features" "number of optional features is wrong" \
+	create x --table "$(table $kept persistent 4096 2 resume)"
 take $kept persistent 4096
 is "$(dmsetup table i | cut -d' ' -f6-)" "persistent 4096" "table"
 is "$(word i 1) $(word o 1) $(word o 12)" "active active active" "states"
@@ -32,11 +35,13 @@ shows "after changes"
 kept_blocks=$(word i 4)
 [ "$kept_blocks" -gt 50 ] || die "only $kept_blocks blocks kept: the test is worth nothing"
 
-refused "a transient one as well" create x --table "$(table $D3 transient 4096)"
-refused "a second one" create x --table "$(table $D3 persistent 4096)"
+refused "a transient one as well" "has a persistent snapshot, which must be" \
+	create x --table "$(table $D3 transient 4096)"
+refused "a second one" "must be the origin's only one: remove" \
+	create x --table "$(table $D3 persistent 4096)"
 dmsetup create other --table "0 8192 linear $D_SMALL 0"
 dmsetup create p --table "0 8192 blksnap-origin /dev/mapper/other"
-refused "its store for another origin" create x --table \
+refused "its store for another origin" "The store carries a log" create x --table \
 	"0 8192 blksnap /dev/mapper/other $kept transient 4096"
 
 # Without an image it goes on, and its store is nobody else's.
@@ -44,13 +49,14 @@ gone i
 is "$(word o 1) $(word o 2) $(word o 12)" "active 0 active" "an origin without its image"
 change $mnt
 expect 16 blksnap check --store $kept $low 2>/dev/null
-refused "its store for another origin, still" create x --table \
+refused "its store for another origin, still" "The store is in use" create x --table \
 	"0 8192 blksnap /dev/mapper/other $kept transient 4096"
-refused "another image, while it goes on" create x --table "$(table $kept persistent 4096 1 resume)"
+refused "another image, while it goes on" "The store is in use" \
+	create x --table "$(table $kept persistent 4096 1 resume)"
 umount $mnt
 gone o
 ok "a check finds it" expect 1 blksnap check --store $kept $low
-refused "a store with a log" create x --table \
+refused "a store with a log" "The store carries a log" create x --table \
 	"0 8192 blksnap /dev/mapper/other $kept transient 4096"
 
 # All devices were gone: as after a reboot.
@@ -73,13 +79,13 @@ origin
 dd if=$work/want of=/dev/mapper/o bs=4k count=1 oflag=direct status=none
 load x $kept persistent 4096 1 resume
 dmsetup suspend o
-refused "an origin that was written to" resume x
+refused "an origin that was written to" "origin has been written to" resume x
 dmsetup resume o
 gone o
 origin
 load x $kept persistent 8192 1 resume
 dmsetup suspend o
-refused "another block size" resume x
+refused "another block size" "the log has a block size of 4096" resume x
 dmsetup resume o
 gone o
 expect 1 blksnap restore --quiet --store $kept $low

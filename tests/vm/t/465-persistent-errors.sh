@@ -132,9 +132,8 @@ expect 4 blksnap check --store $kept $low 2>/dev/null
 origin
 load x $kept persistent 4096 1 resume
 dmsetup suspend o
-refused "a damaged log" resume x
+refused "a damaged log" "cannot go on with the log: " resume x
 dmsetup resume o
-dmesg | tail -n 20 | grep -q 'cannot go on with the log: ' || die "no reason is given"
 is "$(word o 1) $(word o 12)" "idle -" "state"
 gone o
 dd if=$work/page of=$below bs=4k count=1 oflag=direct status=none
@@ -180,7 +179,8 @@ for how in "first write" forget; do
 	# All that is left is what the message in the kernel log says.
 	log_there $below
 	origin
-	refused "a store with a log" create x --table "$(table $kept persistent 4096)"
+	refused "a store with a log" "The store carries a log" \
+		create x --table "$(table $kept persistent 4096)"
 	erase
 	take $kept persistent 4096
 	write 3
