@@ -158,25 +158,44 @@ ok "so does a broken one" true
 
 # --- a slow read of an image ------------------------------------------------------------------
 
-dmsetup create slow --table "0 $(sectors "$low") delay $low 0 2000 $low 0 0"
+delay=$((3000 * VM_SLOW))
+dmsetup create slow --table "0 $(sectors "$low") delay $low 0 $delay $low 0 0"
 dmsetup remove c
 origin c /dev/mapper/slow
 take 1 "$store" 4096 c
+# It has been sent to the origin.
 reading() {
 	local f
 
 	read -ra f <"/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor c-1)/stat"
-	[ "${f[8]}" -gt 0 ] || [ -e "$W/read" ]
+	[ "${f[8]}" -gt 0 ]
 }
-for round in 1 2; do
-	# The read is on its way to the origin when the write comes.
-	rm -f $W/read
-	{ bowio check -r $((round * 8))+8 /dev/mapper/c-1 $W/c-1 || echo >$W/bad; : >$W/read; } &
-	wait_for 20 reading
-	bowio write -s 4096 -q -r $((round * 8))+8 -g $((80 + round)) /dev/mapper/c $W/c
-	wait
-	[ ! -e $W/bad ] || die "the image showed a new block"
-done
+copying() {
+	[ "$(info c 7)" -gt $idle ]
+}
+slow_read() { # BLOCK
+	bowio check -r $(($1 * 8))+8 /dev/mapper/c-1 $W/c-1 || echo >$W/bad
+}
+slow_write() { # BLOCK
+	bowio write -s 4096 -q -r $(($1 * 8))+8 -g $((80 + $1)) /dev/mapper/c $W/c
+}
+# The read comes first, so it is there before that of the copy for a write.
+slow_read 1 &
+wait_for 20 reading
+slow_write 1
+wait
+# It comes when that is on its way already, and is there a second later.
+idle=$(info c 7)
+slow_write 2 &
+writer=$!
+wait_for 20 copying
+sleep $VM_SLOW
+slow_read 2 &
+wait_for 20 reading
+copying || die "the copy has been quicker than the read"
+wait $writer
+wait
+[ ! -e $W/bad ] || die "the image showed a new block"
 dmsetup reload slow --table "0 $(sectors "$low") linear $low 0"
 dmsetup suspend slow
 dmsetup resume slow
