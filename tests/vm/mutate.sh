@@ -188,6 +188,10 @@ mutations() {
 		's/(fail\(snap, request, )-ENOSPC/$1-EIO/'
 	mutate 410-readers-overtaken dm-cow-commit.c \
 		's/return !atomic_read\(&cow->readers\[cow->readers_now \^ 1\]\);/(void)cow;\n\treturn true;/'
+	mutate 410-loss-untold dm-blksnap-io.c \
+		's/\tsnap_store_tell_image\(epoch_to_image\(epoch\)\);\n//'
+	mutate 410-read-error-kept dm-cow-commit.c \
+		's/if \(cow->apart && \(op->read_error \|\| op->write_error\)\)/if (cow->apart \&\& op->write_error)/'
 	mutate 412-own-epoch-only dm-blksnap-epoch.c \
 		's/(place\.store = epoch->store;\n\t\t\tbreak;\n\t\t\}\n)/$1\t\tbreak;\n/'
 	mutate 412-needed-epoch-freed dm-blksnap-epoch.c \

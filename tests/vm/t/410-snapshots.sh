@@ -109,6 +109,21 @@ bowio discard -r 0+8192 /dev/mapper/c
 [ "$(blk_stat "$low" discards)" -gt 0 ] || die "discards do not reach the device"
 bowio fill /dev/mapper/c $W/c
 
+# Everybody hears of a loss, once.
+told() { # DEVICE...
+	local d
+
+	for d in "$@"; do
+		events $d
+	done
+}
+told_once() { # WHAT-TOLD-BEFORE DEVICE...
+	local before=$1
+
+	shift
+	is "$(told "$@" | xargs)" "$(awk '{ print $1 + 1 }' <<<"$before" | xargs)" "events"
+}
+
 # --- too little space ----------------------------------------------------------------------
 
 # For what is written to an image: that write fails, and nothing else does.
@@ -133,9 +148,11 @@ dmsetup create tiny --table "0 400 linear $store 0"
 take 1 /dev/mapper/tiny 4096 c
 take 2 "$store" 4096 a
 take 2 /dev/mapper/tiny 4096 c
+before=$(told c c-1 c-2)
 bowio write -n 100 -s 4096 -k 16 -q -r 0+8192 -g 50 /dev/mapper/c $W/c
 bowio verify /dev/mapper/c $W/c
 is "$(state c-1) $(state c-2) $(info c 1)" "overflow overflow idle" "states"
+told_once "$before" c c-1 c-2
 not dd if=/dev/mapper/c-1 of=/dev/null bs=4096 count=1 iflag=direct status=none
 not dd if=/dev/zero of=/dev/mapper/c-2 bs=4096 count=1 oflag=direct status=none
 # A new one, in a store with room, is as good as any, and others never noticed.
@@ -150,11 +167,51 @@ ok "a full store costs the snapshots, nothing else" true
 dmsetup create bad --table "0 2000 linear $store 0
 2000 6000 error"
 take 1 /dev/mapper/bad 4096 c
+before=$(told c c-1)
 bowio write -n 400 -s 4096 -k 16 -q -r 0+8192 -g 70 /dev/mapper/c $W/c
 bowio verify /dev/mapper/c $W/c
-is "$(state c-1)" failed "state"
+is "$(state c-1) $(info c 1)" "failed idle" "states"
+told_once "$before" c c-1
+not dd if=/dev/mapper/c-1 of=/dev/null bs=4096 count=1 iflag=direct status=none
 gone c-1 bad
 ok "so does a broken one" true
+
+# What cannot be read for an image, or kept of what is written to one, is its own error...
+modprobe dm-fault
+size=$(sectors "$low")
+dmsetup create sick --table "0 $size fault $low"
+dmsetup create worn --table "0 $(sectors "$store") fault $store"
+gone c
+origin c /dev/mapper/sick
+take 1 /dev/mapper/worn 4096 c
+take 2 /dev/mapper/worn 4096 c
+bowio write -s 4096 -q -r 400+8 -g 74 /dev/mapper/c $W/c
+before=$(told c c-1 c-2)
+fails() { # WHAT DD-ARGUMENT...
+	not dd "${@:2}" bs=4096 count=1 status=none 2>$W/err
+	grep -q 'Input/output error' $W/err || die "$1: $(cat $W/err)"
+}
+dmsetup message worn 0 "fail data 0 $size 0 0 drop"
+fails "a read of what is kept" if=/dev/mapper/c-1 of=/dev/null skip=50 iflag=direct
+fails "a write to an image" if=/dev/zero of=/dev/mapper/c-1 seek=60 oflag=direct
+dmsetup message worn 0 heal
+dmsetup message sick 0 "fail read 0 $size 0 0 drop"
+fails "a read of the origin's" if=/dev/mapper/c-1 of=/dev/null iflag=direct
+not dd if=/dev/zero of=/dev/mapper/c-1 bs=512 count=1 oflag=direct status=none
+dmsetup message sick 0 heal
+is "$(state c-1) $(state c-2) $(info c 1)" "active active active" "states"
+is "$(told c c-1 c-2)" "$before" "events"
+shows c-1 c-2
+# ...and what cannot be read to be kept costs the snapshots; the write goes where it can.
+dmsetup message sick 0 "fail read 0 $size 0 0 drop"
+bowio write -s 4096 -q -r 800+8 -g 75 /dev/mapper/c $W/c
+dmsetup message sick 0 heal
+bowio verify /dev/mapper/c $W/c
+is "$(state c-1) $(state c-2) $(info c 1)" "failed failed idle" "states"
+told_once "$before" c c-1 c-2
+gone c-1 c-2 c sick worn
+origin c "$low"
+ok "and old contents that cannot be read" true
 
 # --- a slow read of an image ------------------------------------------------------------------
 
@@ -256,10 +313,12 @@ is "$table" "0 $size blksnap $(lower c) $(dmsetup table c-1 | cut -d' ' -f5) tra
 # --- detached with an image -------------------------------------------------------------------
 
 bowio verify /dev/mapper/c-1 $W/c-1
+before=$(told c-1)
 dmsetup reload c --table "0 $size linear $low 0"
 dmsetup suspend c
 dmsetup resume c
 is "$(state c-1)" detached "state"
+told_once "$before" c-1
 not dd if=/dev/mapper/c-1 of=/dev/null bs=4096 count=1 iflag=direct status=none
 dmsetup reload c --table "0 $size blksnap-origin $low"
 dmsetup suspend c
