@@ -161,6 +161,23 @@ if [ "$VM_KERNEL" = 6.1 ]; then
 	no_images
 fi
 
+# UML has no f2fs.
+if [[ $VM_KERNEL == 6.* ]]; then
+	step "a filesystem that cannot be frozen any more"
+	carve raw_h 64M
+	blksnap attach --create h /dev/mapper/raw_h
+	make_fs f2fs /dev/mapper/h
+	mount -t f2fs /dev/mapper/h $image
+	f2fs_io shutdown 2 $image >/dev/null
+	exits 8 blksnap take -n f --store $store a h lv b
+	says 'h: cannot suspend'
+	says 'no snapshot was taken, of none of the origins'
+	nothing_suspended
+	no_images
+	umount $image
+	blksnap detach h
+fi
+
 step "killed while a table is swapped: done or not done, never half"
 for where in prepared suspended; do
 	blksnap detach --test-wait $where lv <$work/gate >$work/out 2>&1 &
