@@ -230,9 +230,23 @@ is "$(stat -c %s $mnt/mine)" 4194304 "the file"
 rm $mnt/mine
 
 step "on another filesystem, mounted as it is"
-make_fs ext4 $D2
+# UML knows no partitions. Another one of that disk is an origin, with a store that is none.
+part=$D2
+if [[ $VM_KERNEL == 6.* ]]; then
+	printf '%s\n' 'label: dos' '4096,16384' '1048576,409600' | sfdisk -q $D2
+	at_exit "partx -d $D2 2>/dev/null"
+	part=${D2}2
+	until_true test -b $part
+	exits 0 blksnap attach --create p ${D2}1
+	bowio fill /dev/mapper/p $work/p
+	# The disk as a whole is not to be had.
+	not blksnap take -n p --force --store $D2 p 2>/dev/null
+	exits 0 blksnap take -n p --store $D3 p
+	cp $work/p $work/p-p
+fi
+make_fs ext4 $part
 mkdir $work/other
-mount $D2 $work/other
+mount $part $work/other
 exits 0 blksnap take -n s --store $work/other/store --size 64M o
 not umount $work/other 2>/dev/null
 manifest $mnt >$work/manifest
@@ -242,6 +256,16 @@ shows_manifest o-t
 exits 0 blksnap remove s t
 [ ! -e $work/other/store ] || die "the file is left over"
 umount $work/other
+check_fs ext4 $part
+if [ $part != $D2 ]; then
+	bowio write -q -n 20 -s 512:16384 -a 512 -g 100 /dev/mapper/p $work/p >/dev/null
+	bowio verify /dev/mapper/p $work/p
+	bowio verify /dev/mapper/p-p $work/p-p
+	[ "$(dmsetup status p-p | cut -d' ' -f7)" -gt 0 ] || die "nothing was kept"
+	exits 0 blksnap remove p
+	exits 0 blksnap detach p
+	bowio verify ${D2}1 $work/p
+fi
 
 step "a device cannot become an origin under its store's file"
 dmsetup create lv --table "0 163840 linear $D1 655360"
