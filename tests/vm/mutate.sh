@@ -257,6 +257,8 @@ mutations() {
 		's/(end = \(\(sector \+ nr - 1\) >> cbt->shift\)) \+ 1;/$1;/'
 	mutate 430-ranges-merged userspace/snap/snap-changes.c \
 		's/if \(start != walk->end\)/if (start > walk->end + walk->block)/'
+	mutate 430-slow userspace/snap/snap-changes.c \
+		's/(\tstatus = read_map\(fd, &walk, image, bytes\);\n)/\tsleep(2);\n$1/'
 	mutate 430-generation-outlives-the-table dm-blksnap-origin.c \
 		's/\t\tsnap_cbt_restart\(&origin->cbt\);\n//'
 	mutate 440-change-unnoticed userspace/snap/cmd-export.c \
