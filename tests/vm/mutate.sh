@@ -300,6 +300,10 @@ mutations() {
 		's/\t\treturn mark_ended\(log, io\);/\t\treturn 0 * sizeof(mark_ended);/'
 	mutate 465-stale-unsaid dm-cow-apart.c \
 		's/\tif \(\*r\)\n\t\tcow->env->event/\tif (0)\n\t\tcow->env->event/'
+	mutate 465-loss-untold dm-blksnap-origin.c \
+		's/(SNAP_FORGOTTEN : SNAP_FAILED\);\n)\ttell\(origin\);\n/$1/'
+	mutate 465-header-not-put-back dm-cow-apart.c \
+		's/(Before anything is written to the origin.*?\tif \()r\)/${1}0 * r)/s'
 	mutate 465-store-gone-unnoticed dm-blksnap-image.c \
 		's/\t\tsnap_log_lost\(origin\);/\t\t(void)snap_log_lost;/'
 }

@@ -27,19 +27,35 @@ heal() {
 }
 
 write() { # BLOCK
-	dd if=/dev/urandom of=/dev/mapper/o bs=4k count=1 seek=$1 oflag=direct status=none
+	dd if=/dev/urandom of=$work/new bs=4k count=1 status=none
+	dd if=$work/new of=/dev/mapper/o bs=4k seek=$1 oflag=direct status=none
 }
 
 erase() {
 	dd if=/dev/zero of=$below bs=4k count=1 oflag=direct status=none
 }
 
-# What is on the origin is what is read above it.
+# What has been written is on the origin, and below it.
 passes() { # WHAT
+	local d
+
 	write 5
-	[ "$(dd if=/dev/mapper/o bs=4k skip=5 count=1 iflag=direct status=none | cksum)" = \
-		"$(dd if=$low bs=4k skip=5 count=1 iflag=direct status=none | cksum)" ] ||
-		die "$1: the origin is not what was written"
+	for d in /dev/mapper/o $low; do
+		dd if=$d bs=4k skip=5 count=1 iflag=direct status=none | cmp - $work/new ||
+			die "$1: the origin is not what was written"
+	done
+}
+
+events() { # DEVICE
+	dmsetup info -c --noheadings -o events $1
+}
+
+# Lost, which image and origin have told once each, and there is no log.
+lost() { # WHAT EVENTS-OF-THE-IMAGE-BEFORE EVENTS-OF-THE-ORIGIN-BEFORE
+	is "$(word i 1) $(word o 1) $(word o 12)" "failed idle failed" "states, $1"
+	is "$(($(events i) - $2)) $(($(events o) - $3))" "1 1" "events, $1"
+	not dd if=/dev/mapper/i of=/dev/null bs=4096 count=1 iflag=direct status=none
+	not log_there $below
 }
 
 rolled_back() { # WHAT
@@ -118,6 +134,39 @@ done
 rolled_back "after all"
 ok "gone on with or not, each of $n I/Os" true
 
+# --- written to, and suspended and resumed, the same -----------------------------------------
+
+suspends() {
+	dmsetup suspend o
+	dmsetup resume o
+}
+
+# No write ever fails for it, and nothing is left that is not true.
+for what in passes suspends; do
+	for ((n = 0, failed = 1; failed; n++)); do
+		origin
+		take $kept persistent 4096
+		write 20
+		before="$(events i) $(events o)"
+		fail any 0 32768 $n 1
+		$what "I/O $n of the store fails"
+		failed=$(dmsetup status kept | cut -d' ' -f5)
+		heal
+		if [ $failed = 1 ]; then
+			lost "$what, $n" $before
+		else
+			is "$(word i 1) $(word o 12)" "active active" "states, $what, $n"
+			shows "$what, $n"
+			dmsetup message o 0 forget
+		fi
+		passes "after that"
+		gone i o
+	done
+	# A copy, a page and a flush; the header is read, erased, and put back.
+	[ $n -gt 3 ] || die "$what: only $n I/Os"
+	ok "$what: the snapshot is lost, the write is not, each of $((n - 1)) I/Os" true
+done
+
 # --- a log that is none ------------------------------------------------------------------------
 
 origin
@@ -148,9 +197,11 @@ for n in 0 1 2 3; do
 	for ((i = 0; i < n; i++)); do
 		write $((100 + i))
 	done
+	before=$(events o)
 	fail write 0 8 0 0
 	dmsetup message o 0 forget
 	heal
+	[ "$(events o)" -gt $before ] || die "nobody has been told"
 	is "$(word i 1) $(word o 12)" "forgotten forgotten" "states"
 	passes "forgotten"
 	gone i o
