@@ -158,7 +158,7 @@ static void begin_log(struct cow *cow, const u8 uuid[16], u64 time)
 	struct cow_head *head = &cow->log.head;
 
 	memset(head, 0, sizeof(*head));
-	memset(cow->log.tail, 0, sizeof(*cow->log.tail));
+	cow_log_new_tail(&cow->log, NULL);
 	memset(cow->log.sealed, 0, sizeof(*cow->log.sealed));
 	cow->log.generation = 0;
 	cow->nr_voids = 0;

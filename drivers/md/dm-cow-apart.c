@@ -39,7 +39,7 @@ static void make_head(struct cow *cow, const u8 uuid[16], u64 time)
 	struct cow_head *head = &cow->log.head;
 
 	memset(head, 0, sizeof(*head));
-	memset(cow->log.tail, 0, sizeof(*cow->log.tail));
+	cow_log_new_tail(&cow->log, NULL);
 	memset(cow->log.sealed, 0, sizeof(*cow->log.sealed));
 	cow->log.generation = 0;
 	cow->log.read_only = false;

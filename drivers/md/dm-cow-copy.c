@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The copy engine: read the old contents, checksum them, write the same pages
- * to where they are kept. The worker does it all, but for the checksums of long
- * runs, and sends the writes down together.
+ * to where they are kept. The worker does it all, but for the checksums of much
+ * data at once, and sends the writes down together.
  *
- * Memory: operations come from a mempool; pages from the allocator without
- * waiting, MAX_PAGES at the most, and when there are none from a reserve that
- * serves one whole run at a time. So one copy can always be made, and nothing
- * half-filled ever waits for the rest.
+ * Memory: operations come from a mempool; pages from a stack with those of one whole
+ * run, then from the allocator without waiting, MAX_PAGES at the most. What is given
+ * back fills the stack first: it is full when nothing is in flight. So one copy can
+ * always be made, and nothing half-filled ever waits for the rest.
  */
 #include "dm-cow-dev.h"
 
 #define MIN_OPS 16
 #define INLINE_VECS 2
 #define MAX_PAGES (SZ_16M / PAGE_SIZE)
-#define MANY_PAGES 16			/* their checksum is not the worker's work */
+#define OWN_PAGES 16			/* whose checksums are the worker's, at a time */
 
 struct copy_op {
 	struct cow_op op;
@@ -24,7 +24,6 @@ struct copy_op {
 	int error;			/* of the read or the write */
 	u32 crc;
 	unsigned int nr_pages;
-	bool reserve;
 	bool summed;
 	struct bio_vec *vecs;
 	struct bio_vec inline_vecs[INLINE_VECS];
@@ -45,94 +44,125 @@ void cow_copy_module_exit(void)
 
 /* ---- memory ------------------------------------------------------------- */
 
-static void free_pages_of(struct bio_vec *vecs, unsigned int nr)
+static struct page *take_page(struct cow_copier *copier)
 {
-	while (nr--)
-		__free_page(vecs[nr].bv_page);
+	struct page *page;
+
+	if (copier->stacked)
+		return copier->stack[--copier->stacked];
+	page = alloc_page(GFP_NOWAIT | __GFP_NOWARN);
+	if (page)
+		WRITE_ONCE(copier->extra, copier->extra + 1);
+	return page;
 }
 
-static bool alloc_pages_of(struct bio_vec *vecs, unsigned int nr, gfp_t gfp)
+static void give_page(struct cow_copier *copier, struct page *page)
+{
+	if (copier->stacked < copier->stack_pages) {
+		copier->stack[copier->stacked++] = page;
+		return;
+	}
+	__free_page(page);
+	WRITE_ONCE(copier->extra, copier->extra - 1);
+}
+
+static void give_pages(struct cow_copier *copier, struct copy_op *copy, unsigned int nr)
+{
+	while (nr--)
+		give_page(copier, copy->vecs[nr].bv_page);
+}
+
+static bool take_pages(struct cow_copier *copier, struct copy_op *copy)
 {
 	unsigned int i;
 
-	for (i = 0; i < nr; i++) {
-		vecs[i].bv_page = alloc_page(gfp);
-		if (!vecs[i].bv_page) {
-			free_pages_of(vecs, i);
+	if (copier->pages && copier->pages + copy->nr_pages > MAX_PAGES)
+		return false;
+	for (i = 0; i < copy->nr_pages; i++) {
+		copy->vecs[i].bv_page = take_page(copier);
+		if (!copy->vecs[i].bv_page) {
+			give_pages(copier, copy, i);
 			return false;
 		}
 	}
+	copier->pages += copy->nr_pages;
 	return true;
 }
 
-static bool take_pages(struct copy_op *copy, unsigned int nr)
+static bool take_vecs(struct cow_copier *copier, struct copy_op *copy)
 {
-	gfp_t gfp = GFP_NOWAIT | __GFP_NOWARN;
-
 	copy->vecs = copy->inline_vecs;
-	if (nr > INLINE_VECS)
-		copy->vecs = kmalloc_array(nr, sizeof(*copy->vecs), gfp);
-	if (!copy->vecs)
-		return false;
-	if (alloc_pages_of(copy->vecs, nr, gfp))
+	if (copy->nr_pages <= INLINE_VECS)
 		return true;
-	if (nr > INLINE_VECS)
-		kfree(copy->vecs);
-	return false;
+	copy->vecs = kmalloc_array(copy->nr_pages, sizeof(*copy->vecs),
+				   GFP_NOWAIT | __GFP_NOWARN);
+	if (!copy->vecs && !copier->vecs_used) {
+		copier->vecs_used = true;
+		copy->vecs = copier->vecs;
+	}
+	return copy->vecs;
 }
 
-static bool take_reserve(struct cow_copier *copier, struct copy_op *copy)
+static void give_vecs(struct cow_copier *copier, struct copy_op *copy)
 {
-	if (copier->reserve_used)
-		return false;
-	copier->reserve_used = true;
-	copy->reserve = true;
-	copy->vecs = copier->reserve;
-	return true;
+	if (copy->vecs == copier->vecs)
+		copier->vecs_used = false;
+	else if (copy->vecs != copy->inline_vecs)
+		kfree(copy->vecs);
 }
 
-/* What an operation takes beyond the reserve. */
+/* What an operation takes beyond its pages. */
 static unsigned long copy_bytes(const struct copy_op *copy)
 {
 	unsigned long vecs = copy->nr_pages > INLINE_VECS ? copy->nr_pages : 0;
 
-	if (copy->reserve)
-		return sizeof(*copy);
-	return sizeof(*copy) + copy->nr_pages * PAGE_SIZE + vecs * sizeof(*copy->vecs);
+	return sizeof(*copy) + vecs * sizeof(*copy->vecs);
 }
 
-static void count(struct cow_copier *copier, const struct copy_op *copy, int sign)
+unsigned long cow_copier_bytes(const struct cow_dev *dev)
 {
-	/* Status looks at them from elsewhere. */
+	const struct cow_copier *copier = &dev->copier;
+
+	return READ_ONCE(copier->bytes) + READ_ONCE(copier->extra) * PAGE_SIZE;
+}
+
+/* Status looks at the figures from elsewhere. */
+static void count(struct cow_dev *dev, const struct copy_op *copy, int sign)
+{
+	struct cow_copier *copier = &dev->copier;
+	unsigned long bytes;
+
 	WRITE_ONCE(copier->bytes, copier->bytes + sign * (long)copy_bytes(copy));
-	if (copier->bytes > copier->peak)
-		WRITE_ONCE(copier->peak, copier->bytes);
+	bytes = cow_copier_bytes(dev);
+	if (bytes > copier->peak)
+		WRITE_ONCE(copier->peak, bytes);
 }
 
 u64 cow_copier_reserve(const struct cow_dev *dev)
 {
 	const struct cow_copier *copier = &dev->copier;
 
-	return copier->reserve_pages * (PAGE_SIZE + sizeof(*copier->reserve)) +
+	return copier->stack_pages *
+	       (PAGE_SIZE + sizeof(*copier->stack) + sizeof(*copier->vecs)) +
 	       MIN_OPS * sizeof(struct copy_op);
 }
 
 struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr)
 {
-	struct cow_copier *copier = &cow_to_dev(cow)->copier;
+	struct cow_dev *dev = cow_to_dev(cow);
+	struct cow_copier *copier = &dev->copier;
 	size_t bytes = (size_t)nr << (cow->geo.block_shift + 9);
 	struct copy_op *copy = mempool_alloc(&copier->ops, GFP_NOWAIT | __GFP_NOWARN);
 
 	if (!copy)
 		return NULL;
-	copy->reserve = false;
 	copy->nr_pages = DIV_ROUND_UP(bytes, PAGE_SIZE);
-	if ((copier->pages + copy->nr_pages <= MAX_PAGES &&
-	     take_pages(copy, copy->nr_pages)) ||
-	    take_reserve(copier, copy)) {
-		copier->pages += copy->nr_pages;
-		count(copier, copy, 1);
-		return &copy->op;
+	if (take_vecs(copier, copy)) {
+		if (take_pages(copier, copy)) {
+			count(dev, copy, 1);
+			return &copy->op;
+		}
+		give_vecs(copier, copy);
 	}
 	mempool_free(copy, &copier->ops);
 	return NULL;
@@ -141,17 +171,13 @@ struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr)
 void cow_copy_free(struct cow_op *op)
 {
 	struct copy_op *copy = container_of(op, struct copy_op, op);
-	struct cow_copier *copier = &cow_to_dev(op->cow)->copier;
+	struct cow_dev *dev = cow_to_dev(op->cow);
+	struct cow_copier *copier = &dev->copier;
 
+	give_pages(copier, copy, copy->nr_pages);
 	copier->pages -= copy->nr_pages;
-	count(copier, copy, -1);
-	if (copy->reserve) {
-		copier->reserve_used = false;
-	} else {
-		free_pages_of(copy->vecs, copy->nr_pages);
-		if (copy->nr_pages > INLINE_VECS)
-			kfree(copy->vecs);
-	}
+	count(dev, copy, -1);
+	give_vecs(copier, copy);
 	mempool_free(copy, &copier->ops);
 }
 
@@ -161,13 +187,18 @@ int cow_copier_init(struct cow_dev *dev)
 	unsigned int pages = (COW_MAX_RUN_SECTORS << 9) / PAGE_SIZE;
 
 	copier->wq = alloc_workqueue("dm-cow-copy", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-	copier->reserve = kvcalloc(pages, sizeof(*copier->reserve), GFP_KERNEL);
-	if (!copier->wq || !copier->reserve ||
+	copier->stack = kvcalloc(pages, sizeof(*copier->stack), GFP_KERNEL);
+	copier->vecs = kvcalloc(pages, sizeof(*copier->vecs), GFP_KERNEL);
+	if (!copier->wq || !copier->stack || !copier->vecs ||
 	    mempool_init_slab_pool(&copier->ops, MIN_OPS, op_cache))
 		return -ENOMEM;
-	if (!alloc_pages_of(copier->reserve, pages, GFP_KERNEL))
-		return -ENOMEM;
-	copier->reserve_pages = pages;
+	for (; copier->stack_pages < pages; copier->stack_pages++) {
+		struct page *page = alloc_page(GFP_KERNEL);
+
+		if (!page)
+			return -ENOMEM;
+		copier->stack[copier->stacked++] = page;
+	}
 	return 0;
 }
 
@@ -183,9 +214,10 @@ void cow_copier_exit(struct cow_dev *dev)
 
 	if (copier->wq)
 		destroy_workqueue(copier->wq);
-	if (copier->reserve)
-		free_pages_of(copier->reserve, copier->reserve_pages);
-	kvfree(copier->reserve);
+	while (copier->stacked)
+		__free_page(copier->stack[--copier->stacked]);
+	kvfree(copier->stack);
+	kvfree(copier->vecs);
 	mempool_exit(&copier->ops);
 }
 
@@ -271,16 +303,23 @@ void cow_copy_start(struct cow_op *op)
 	submit_bio_noacct(&copy->bio);
 }
 
+/* More data than the worker itself should look at goes to others. */
+static bool hand_out(struct cow_dev *dev, struct copy_op *copy, unsigned int *pages)
+{
+	if (copy->error || copy->summed)
+		return false;
+	*pages += copy->nr_pages;
+	if (*pages <= OWN_PAGES)
+		return false;
+	INIT_WORK(&copy->work, checksum_work);
+	queue_work(dev->copier.wq, &copy->work);
+	return true;
+}
+
 static void read_done(struct cow_dev *dev, struct copy_op *copy)
 {
-	if (!copy->error && !copy->summed) {
-		if (copy->nr_pages >= MANY_PAGES) {
-			INIT_WORK(&copy->work, checksum_work);
-			queue_work(dev->copier.wq, &copy->work);
-			return;
-		}
+	if (!copy->error && !copy->summed)
 		checksum(copy);
-	}
 	cow_op_read_done(&copy->op, copy->crc, copy->error);
 	if (copy->error)
 		return;
@@ -293,9 +332,11 @@ static void read_done(struct cow_dev *dev, struct copy_op *copy)
 void cow_copy_collect(struct cow_dev *dev)
 {
 	struct copy_op *copy, *tmp;
+	unsigned int pages = 0;
 
 	llist_for_each_entry_safe(copy, tmp, llist_del_all(&dev->read_done), done)
-		read_done(dev, copy);
+		if (!hand_out(dev, copy, &pages))
+			read_done(dev, copy);
 	llist_for_each_entry_safe(copy, tmp, llist_del_all(&dev->write_done), done)
 		cow_op_write_done(&copy->op, copy->error);
 }

@@ -65,6 +65,23 @@ static void take_writes(struct cow_dev *dev)
 }
 
 #define TURNS 16		/* then others on this processor may work as well */
+#define WIDE_PAGES 4
+
+/*
+ * One copy at a time is done soonest where the write came from, without waking
+ * another processor; many are done soonest beside whoever sends more of them.
+ */
+static void note_width(struct cow_dev *dev)
+{
+	unsigned int pages = dev->copier.pages;
+
+	dev->width = max(dev->width, pages);
+	if (pages)
+		return;
+	if (dev->width)
+		WRITE_ONCE(dev->wide, dev->width > WIDE_PAGES);
+	dev->width = 0;
+}
 
 static void work_once(struct cow_dev *dev)
 {
@@ -80,6 +97,7 @@ static void work_once(struct cow_dev *dev)
 	take_calls(dev);
 	cow_turn(&dev->cow);
 	blk_finish_plug(&plug);
+	note_width(dev);
 }
 
 static void cow_dev_work(struct work_struct *work)
@@ -96,7 +114,7 @@ static void cow_dev_work(struct work_struct *work)
 	} while (kicks && --turns);
 	/* Nobody else does as long as kicks is not 0. */
 	if (kicks)
-		queue_work(dev->wq, &dev->work);
+		cow_dev_queue(dev);
 	memalloc_noio_restore(noio);
 }
 
@@ -226,8 +244,9 @@ int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 	r = cow_init(&dev->cow, sectors, block_sectors, &dev->io, &dev_env_ops);
 	if (r)
 		return r;
-	dev->wq = alloc_workqueue("dm-cow", WQ_MEM_RECLAIM, 0);
-	if (!dev->wq)
+	dev->near_wq = alloc_workqueue("dm-cow", WQ_MEM_RECLAIM, 0);
+	dev->wide_wq = alloc_workqueue("dm-cow-wide", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+	if (!dev->near_wq || !dev->wide_wq)
 		r = -ENOMEM;
 	if (!r)
 		r = cow_bio_init(dev);
@@ -250,7 +269,7 @@ static u64 standing_memory(const struct cow_dev *dev)
 
 u64 cow_dev_memory(const struct cow_dev *dev)
 {
-	return standing_memory(dev) + READ_ONCE(dev->copier.bytes);
+	return standing_memory(dev) + cow_copier_bytes(dev);
 }
 EXPORT_SYMBOL_GPL(cow_dev_memory);
 
@@ -270,8 +289,10 @@ void cow_dev_exit(struct cow_dev *dev)
 	cow_copier_flush(dev);
 	cow_linger_exit(dev);
 	synchronize_rcu();
-	if (dev->wq)
-		destroy_workqueue(dev->wq);
+	if (dev->near_wq)
+		destroy_workqueue(dev->near_wq);
+	if (dev->wide_wq)
+		destroy_workqueue(dev->wide_wq);
 	cow_copier_exit(dev);
 	cow_bio_exit(dev);
 	cow_exit(&dev->cow);

@@ -38,12 +38,15 @@ struct cow_dev_ops {
 /* Buffers of a copy: a bounded number of pages in flight, one run in reserve. */
 struct cow_copier {
 	mempool_t ops;
-	struct bio_vec *reserve;	/* pages of one whole run */
-	unsigned int reserve_pages;
-	bool reserve_used;		/* the worker's */
-	unsigned int pages;		/* in flight; the worker's */
-	unsigned long bytes;		/* taken beyond the reserve; the worker's */
-	unsigned long peak;		/* most of those bytes ever */
+	struct page **stack;		/* those of one whole run, but for what is in use */
+	unsigned int stack_pages;
+	unsigned int stacked;		/* all that follow are the worker's */
+	struct bio_vec *vecs;		/* for one run */
+	bool vecs_used;
+	unsigned int pages;		/* in flight... */
+	unsigned long extra;		/* ...of which so many beyond the stack's */
+	unsigned long bytes;		/* taken beyond pages */
+	unsigned long peak;		/* most bytes beyond the reserve ever */
 	struct workqueue_struct *wq;	/* long checksums, beside the worker */
 };
 
@@ -80,9 +83,13 @@ struct cow_dev {
 	struct bio_vec page_vec[2];
 	struct bio flush_bio;
 
-	struct workqueue_struct *wq;	/* ordered: the worker */
+	/* The worker: near whoever wakes it, or, if it has much to do, anywhere. */
+	struct workqueue_struct *near_wq;
+	struct workqueue_struct *wide_wq;
 	struct work_struct work;
 	atomic_t kicks;			/* not answered yet by the worker */
+	unsigned int width;		/* most pages in flight since there were none */
+	bool wide;			/* what that says of next time */
 
 	spinlock_t lock;		/* guards arrived and calls */
 	struct list_head arrived;	/* writes for the gate */
@@ -155,8 +162,9 @@ int cow_copier_init(struct cow_dev *dev);
 /* Until no work of the copier runs; nothing may be in flight. */
 void cow_copier_flush(struct cow_dev *dev);
 void cow_copier_exit(struct cow_dev *dev);
-/* What is there even when nothing is copied. */
+/* What is there even when nothing is copied, and what is in use beyond that. */
 u64 cow_copier_reserve(const struct cow_dev *dev);
+unsigned long cow_copier_bytes(const struct cow_dev *dev);
 struct cow_op *cow_copy_alloc(struct cow *cow, u32 nr);
 void cow_copy_free(struct cow_op *op);
 void cow_copy_start(struct cow_op *op);
@@ -183,6 +191,15 @@ void cow_linger_durable(struct cow_dev *dev);
 bool cow_linger(struct cow *cow);
 
 /*
+ * Only by who has found kicks to be 0, or is the worker: so it never runs twice, in
+ * whichever queue it is.
+ */
+static inline void cow_dev_queue(struct cow_dev *dev)
+{
+	queue_work(READ_ONCE(dev->wide) ? dev->wide_wq : dev->near_wq, &dev->work);
+}
+
+/*
  * Make the worker look, after what it is to see is there. Any context. It is woken
  * only if it is not at work: most I/O ends while it is.
  */
@@ -190,7 +207,7 @@ static inline void cow_dev_kick(struct cow_dev *dev)
 {
 	/* A full barrier, pairs with the acquire in cow_dev_work(). */
 	if (atomic_inc_return(&dev->kicks) == 1)
-		queue_work(dev->wq, &dev->work);
+		cow_dev_queue(dev);
 }
 
 static inline struct cow_dev *cow_to_dev(struct cow *cow)

@@ -96,7 +96,7 @@ static u32 header_crc(const struct cow_disk_header *disk)
 	return ~crc32c(crc, (const u8 *)disk + rest, sizeof(*disk) - rest);
 }
 
-void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head)
+static void encode(struct cow_disk_page *page, const struct cow_head *head, u32 crc)
 {
 	struct cow_disk_header *disk = &page->header;
 	u32 i;
@@ -115,7 +115,7 @@ void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head)
 	disk->store_sectors = cpu_to_le64(head->store_sectors);
 	disk->block_sectors = cpu_to_le32(head->block_sectors);
 	disk->record_count = cpu_to_le32(head->record_count);
-	disk->records_crc = cpu_to_le32(records_crc(page, head->record_count));
+	disk->records_crc = cpu_to_le32(crc);
 	disk->hidden_count = cpu_to_le32(head->hidden_count);
 	disk->slot1 = cpu_to_le64(head->slot1);
 	disk->seal = cpu_to_le64(head->seal);
@@ -127,6 +127,11 @@ void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head)
 		disk->hidden[i].live = cpu_to_le64(head->hidden[i].live);
 	}
 	disk->header_crc = cpu_to_le32(header_crc(disk));
+}
+
+void cow_page_encode(struct cow_disk_page *page, const struct cow_head *head)
+{
+	encode(page, head, records_crc(page, head->record_count));
 }
 
 /* Can a COW block of ours be at @sector? Never block 0, never a short one. */
@@ -313,6 +318,28 @@ static void note_place(struct cow_log *log, u64 place, u32 sectors)
 		head->store_sectors = max(head->store_sectors, end);
 }
 
+/* Of records that are only ever added: those of before need not be looked at again. */
+static u32 tail_crc(struct cow_log *log)
+{
+	const struct cow_disk_record *records = log->tail->records;
+	u32 count = log->head.record_count;
+
+	log->crc = crc32c(log->summed ? log->crc : ~0U, records + log->summed,
+			  (count - log->summed) * sizeof(*records));
+	log->summed = count;
+	return ~log->crc;
+}
+
+void cow_log_new_tail(struct cow_log *log, const struct cow_disk_page *page)
+{
+	if (page)
+		memcpy(log->tail, page, sizeof(*log->tail));
+	else
+		memset(log->tail, 0, sizeof(*log->tail));
+	log->summed = 0;
+}
+EXPORT_SYMBOL_GPL(cow_log_new_tail);
+
 /* A version no older than any page ever written. */
 static void stamp_as(struct cow_log *log, u32 features_compat)
 {
@@ -320,7 +347,7 @@ static void stamp_as(struct cow_log *log, u32 features_compat)
 		note_place(log, log->head.seal, log->head.block_sectors);
 	log->head.features_compat = features_compat;
 	log->head.generation = ++log->generation;
-	cow_page_encode(log->tail, &log->head);
+	encode(log->tail, &log->head, tail_crc(log));
 }
 
 /* For a place that block 0 does not name as slot 1. */
@@ -344,7 +371,7 @@ static void turn_page(struct cow_log *log, u64 place)
 	log->head.prev_place = place;
 	log->head.prev_generation = log->head.generation;
 	log->head.record_count = 0;
-	memset(log->tail, 0, sizeof(*log->tail));
+	cow_log_new_tail(log, NULL);
 }
 
 void cow_log_begin(struct cow_log *log, u64 seal)

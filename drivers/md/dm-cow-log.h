@@ -153,6 +153,8 @@ struct cow_page_write {
 struct cow_log {
 	struct cow_head head;		/* of the newest version staged */
 	struct cow_disk_page *tail;	/* and its page */
+	u32 summed;			/* so many of its records are in... */
+	u32 crc;			/* ...this, which is not inverted yet */
 	struct cow_disk_page *sealed;	/* the page sealed by a group in flight */
 	u64 generation;			/* highest ever seen or given */
 	unsigned int newest;		/* slot with the newest durable version */
@@ -161,6 +163,9 @@ struct cow_log {
 
 int cow_log_init(struct cow_log *log);
 void cow_log_exit(struct cow_log *log);
+
+/* The tail is another page from now on: a copy of @page, or, if that is NULL, empty. */
+void cow_log_new_tail(struct cow_log *log, const struct cow_disk_page *page);
 
 /* How many records the next group can hold: 0 if the log is out of space. */
 u32 cow_log_room(const struct cow_log *log);

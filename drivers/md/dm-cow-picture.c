@@ -161,7 +161,7 @@ static void adopt_tail(struct cow_picture *pic, const struct slot slots[2],
 	log->head = slots[newest].head;
 	log->head.slot1 = slots[0].head.slot1;
 	log->newest = newest;
-	memcpy(log->tail, slots[newest].page, sizeof(*log->tail));
+	cow_log_new_tail(log, slots[newest].page);
 	for (i = 0; i < 2; i++)
 		if (slots[i].header_valid) {
 			log->generation = max(log->generation,
