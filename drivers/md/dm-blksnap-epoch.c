@@ -21,6 +21,12 @@ void snap_exit(struct snap *snap)
 	cow_range_pool_exit(&snap->pool);
 }
 
+static void set_up_kept(struct snap_epoch *epoch, struct cow_range_pool *pool)
+{
+	epoch->kept.pool = pool;
+	epoch->kept.merges = true;
+}
+
 int snap_epoch_init(struct snap_epoch *epoch, struct snap *snap,
 		    struct snap_store *store, u32 block_sectors)
 {
@@ -39,9 +45,22 @@ int snap_epoch_init(struct snap_epoch *epoch, struct snap *snap,
 		snap_epoch_exit(epoch);
 		return -ENOMEM;
 	}
-	epoch->kept.pool = &snap->pool;
+	set_up_kept(epoch, &snap->pool);
 	epoch->own.pool = &snap->pool;
+	epoch->own.merges = true;
 	return 0;
+}
+
+int snap_epoch_empty(struct snap_epoch *epoch)
+{
+	struct cow_range_pool *pool = epoch->kept.pool;
+	int r;
+
+	cow_ranges_exit(&epoch->kept);
+	r = cow_ranges_init(&epoch->kept);
+	set_up_kept(epoch, pool);
+	epoch->kept_blocks = 0;
+	return r;
 }
 
 void snap_epoch_exit(struct snap_epoch *epoch)

@@ -134,6 +134,8 @@ void snap_disarm(struct snap *snap, struct snap_epoch *epoch);
  * sources begin at block @base. 0, -ENOMEM or -EEXIST.
  */
 int snap_epoch_fill(struct snap_epoch *epoch, const struct cow_ranges *moved, u64 base);
+/* As if there had been nothing. 0 or -ENOMEM. */
+int snap_epoch_empty(struct snap_epoch *epoch);
 
 /*
  * The image is gone. Epochs that nobody needs now are added to @dead; with the

@@ -113,19 +113,6 @@ static int try_picture(struct snap_origin *origin, struct snap_image *image,
 	return r;
 }
 
-/* What has been filled in is as it was. */
-static int empty_kept(struct snap_epoch *epoch)
-{
-	struct cow_range_pool *pool = epoch->kept.pool;
-	int r;
-
-	cow_ranges_exit(&epoch->kept);
-	r = cow_ranges_init(&epoch->kept);
-	epoch->kept.pool = pool;
-	epoch->kept_blocks = 0;
-	return r;
-}
-
 static int go_on(struct snap_origin *origin, struct snap_image *image)
 {
 	struct cow_picture *pic;
@@ -136,7 +123,7 @@ static int go_on(struct snap_origin *origin, struct snap_image *image)
 		      dm_device_name(image->md));
 		return -EBUSY;
 	}
-	r = empty_kept(&image->epoch);
+	r = snap_epoch_empty(&image->epoch);
 	if (r)
 		return r;
 	pic = cow_zalloc(sizeof(*pic));

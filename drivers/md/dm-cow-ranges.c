@@ -61,6 +61,7 @@ int cow_ranges_init(struct cow_ranges *set)
 	set->count = 0;
 	set->bytes = 0;
 	set->pool = NULL;
+	set->merges = false;
 	/* Known levels would let a log make every search a long one. */
 	set->random = cow_random_u32() | 1;
 	set->head = cow_zalloc(range_bytes(COW_RANGES_LEVELS));
@@ -124,6 +125,14 @@ struct cow_range *cow_ranges_at(const struct cow_ranges *set, u64 block)
 }
 EXPORT_SYMBOL_GPL(cow_ranges_at);
 
+/* Copies of neighbours mostly go to neighbours: then that is all one range. */
+static bool is_extended_by(const struct cow_ranges *set, const struct cow_range *range,
+			   u64 start, u64 to)
+{
+	return set->merges && range != set->head &&
+	       range->start + range->nr == start && range->to + range->nr == to;
+}
+
 int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to)
 {
 	struct cow_range *before[COW_RANGES_LEVELS];
@@ -133,6 +142,10 @@ int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to)
 	find_before(set, start, before);
 	if (before[0]->next[0] && before[0]->next[0]->start < start + nr)
 		return -EEXIST;
+	if (is_extended_by(set, before[0], start, to)) {
+		before[0]->nr += nr;
+		return 0;
+	}
 	range = range_new(set, &levels);
 	if (!range)
 		return -ENOMEM;

@@ -26,6 +26,7 @@ struct cow_range_pool {
 struct cow_ranges {
 	struct cow_range *head;	/* sentinel of full height, never matched */
 	struct cow_range_pool *pool;	/* if set: grows without sleeping */
+	bool merges;		/* what begins and leads to where another ends is one with it */
 	u64 count;
 	u64 bytes;		/* of all ranges */
 	u32 random;

@@ -104,12 +104,37 @@ static void nobody_knows_the_levels(void **data)
 		cow_ranges_exit(&set[i]);
 }
 
+static void neighbours_become_one(void **data)
+{
+	struct cow_ranges set;
+	u64 to;
+
+	(void)data;
+	assert_int_equal(cow_ranges_init(&set), 0);
+	set.merges = true;
+	/* Not with what is before the first one. */
+	assert_int_equal(cow_ranges_add(&set, 0, 2, 0), 0);
+	assert_int_equal(set.count, 1);
+	assert_int_equal(cow_ranges_add(&set, 2, 3, 2), 0);
+	assert_int_equal(set.count, 1);
+	assert_int_equal(cow_ranges_add(&set, 4, 1, 4), -EEXIST);
+	assert_int_equal(cow_ranges_add(&set, 6, 1, 6), 0);	/* a gap */
+	assert_int_equal(cow_ranges_add(&set, 7, 1, 8), 0);	/* to somewhere else */
+	assert_int_equal(set.count, 3);
+	assert_true(cow_ranges_find(&set, 4, &to) && to == 4);
+	assert_false(cow_ranges_find(&set, 5, &to));
+	assert_true(cow_ranges_find(&set, 7, &to) && to == 8);
+	check_order(&set);
+	cow_ranges_exit(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_operations),
 		cmocka_unit_test(ascending_and_descending),
 		cmocka_unit_test(nobody_knows_the_levels),
+		cmocka_unit_test(neighbours_become_one),
 	};
 
 	return cmocka_run_group_tests_name("ranges", tests, NULL, NULL);
