@@ -9,8 +9,8 @@ void snap_init(struct snap *snap, struct cow *cow, const struct snap_ops *ops)
 	snap->cow = cow;
 	snap->ops = ops;
 	INIT_LIST_HEAD(&snap->epochs);
-	snap->pool = (struct cow_range_pool) { NULL, 0 };
-	cow_range_pool_fill(&snap->pool, SNAP_SPARE_RANGES);
+	cow_range_pool_init(&snap->pool);
+	cow_range_pool_fill(&snap->pool, SNAP_SPARE_RANGES, true);
 	cow->apart = true;
 	cow->unlogged = true;
 	cow->passing = true;
@@ -21,9 +21,11 @@ void snap_exit(struct snap *snap)
 	cow_range_pool_exit(&snap->pool);
 }
 
+/* See snap_copy_begins(). */
 static void set_up_kept(struct snap_epoch *epoch, struct cow_range_pool *pool)
 {
 	epoch->kept.pool = pool;
+	epoch->kept.promised = true;
 	epoch->kept.merges = true;
 }
 
@@ -205,6 +207,39 @@ u64 snap_count_needed(const struct snap *snap, u64 sector, u64 nr)
 u64 snap_take(struct snap *snap, u64 want, u64 *dest)
 {
 	return snap->ops->take(snap, newest(snap)->store, want, dest);
+}
+
+/*
+ * A group of copies is kept all at once, when nothing can be waited for: so memory is
+ * put by for each of them before it begins.
+ */
+bool snap_copy_begins(struct snap *snap)
+{
+	return cow_range_pool_promise(&snap->pool);
+}
+
+void snap_copy_ends(struct snap *snap)
+{
+	cow_range_pool_unpromise(&snap->pool);
+}
+
+bool snap_fill(struct snap *snap)
+{
+	unsigned int nr = snap->pool.promised + SNAP_SPARE_RANGES;
+
+	/* Many copies may have ended. */
+	cow_range_pool_trim(&snap->pool, nr + SNAP_SPARE_RANGES / 2);
+	return cow_range_pool_fill(&snap->pool, nr, false);
+}
+
+bool snap_is_out(const struct snap *snap)
+{
+	return snap->pool.nr <= snap->pool.promised;
+}
+
+bool snap_is_short(const struct snap *snap)
+{
+	return snap->pool.nr < snap->pool.promised + SNAP_SPARE_RANGES / 2;
 }
 
 u64 snap_left(struct snap *snap)

@@ -14,8 +14,12 @@
 #include "dm-cow.h"
 #include "dm-cow-ranges.h"
 
-/* Ranges put by for exceptions when memory is short. */
+/*
+ * Ranges put by for when memory is short. Each copy in flight has one besides; so when
+ * there is no memory so many copies may be in flight, and the next one waits.
+ */
 #define SNAP_SPARE_RANGES 512
+#define SNAP_SPARE_BYTES (SNAP_SPARE_RANGES * (sizeof(struct cow_range) + 2 * sizeof(void *)))
 
 struct snap;
 struct snap_store;
@@ -167,5 +171,18 @@ u64 snap_take(struct snap *snap, u64 want, u64 *dest);
 u64 snap_left(struct snap *snap);
 int snap_keep(struct snap *snap, const struct cow_op *op);
 void snap_abandon(struct snap *snap, enum snap_state state);
+
+/*
+ * Before each copy, and after it: is there memory for what will be kept of it? If not
+ * it must wait, and the worker look again.
+ */
+bool snap_copy_begins(struct snap *snap);
+void snap_copy_ends(struct snap *snap);
+/* Without waiting for it, put memory by for what may begin. Is all of it there? */
+bool snap_fill(struct snap *snap);
+/* Nothing is left for one copy more, without asking anew. */
+bool snap_is_out(const struct snap *snap);
+/* Half of it is not: more of an effort should be made. */
+bool snap_is_short(const struct snap *snap);
 
 #endif

@@ -249,5 +249,4 @@ void snap_image_work(struct snap_origin *origin)
 		wake_up(&origin->readers_wait);
 	list_for_each_entry_safe(request, tmp, &arrived, node)
 		snap_request_arrived(&origin->snap, request);
-	cow_range_pool_fill(&origin->snap.pool, SNAP_SPARE_RANGES);
 }

@@ -166,7 +166,8 @@ static void origin_abandon(struct cow_dev *dev, int error)
 		return;
 	DMWARN("%s: snapshots are lost: %s", dm_device_name(dev->md),
 	       error == -ENOSPC ? "the store is full" :
-	       error == -ENODEV ? "the origin is detached" : "I/O error or no memory");
+	       error == -ENODEV ? "the origin is detached" :
+	       error == -ENOMEM ? "no memory" : "I/O error");
 }
 
 static void origin_event(struct cow_dev *dev, enum cow_event event)
@@ -176,9 +177,20 @@ static void origin_event(struct cow_dev *dev, enum cow_event event)
 	tell(dev_to_origin(dev));
 }
 
+static bool origin_copy_begins(struct cow_dev *dev)
+{
+	return snap_spare_promise(dev_to_origin(dev));
+}
+
+static void origin_copy_ends(struct cow_dev *dev)
+{
+	snap_copy_ends(&dev_to_origin(dev)->snap);
+}
+
 static void origin_work(struct cow_dev *dev)
 {
 	snap_image_work(dev_to_origin(dev));
+	snap_spare_turn(dev_to_origin(dev));
 }
 
 static void origin_free(struct snap_origin *origin)
@@ -197,6 +209,7 @@ static void origin_destroy(struct cow_dev *dev)
 	/* It may be about to wake the worker. */
 	if (origin->keep)
 		snap_keep_free(origin->keep);
+	snap_spare_exit(origin);
 	cow_dev_exit(dev);
 	origin_free(origin);
 }
@@ -207,6 +220,8 @@ const struct cow_dev_ops snap_origin_dev_ops = {
 	.take = origin_take,
 	.keep = origin_keep,
 	.abandon = origin_abandon,
+	.copy_begins = origin_copy_begins,
+	.copy_ends = origin_copy_ends,
 	.work = origin_work,
 	.destroy = origin_destroy,
 };
@@ -259,6 +274,7 @@ static struct snap_origin *origin_new(struct dm_target *ti, struct origin_target
 		return NULL;
 	}
 	snap_init(&origin->snap, &origin->dev.cow, &snap_image_ops);
+	snap_spare_init(origin);
 	origin->dev.md = dm_table_get_md(ti->table);
 	if (snap_cbt_init(&origin->cbt, ti->len, ot->cbt_sectors))
 		DMWARN("%s: no memory to track changed blocks", dm_device_name(origin->dev.md));
@@ -631,7 +647,8 @@ static void emit_info(struct snap_origin *origin, char *result, unsigned int max
 	unsigned int sz = 0;
 
 	cow_dev_call(dev, count_images, &figures, false);
-	figures.memory += snap_cbt_memory(&origin->cbt) + snap_keep_memory(origin->keep);
+	figures.memory += snap_cbt_memory(&origin->cbt) + snap_keep_memory(origin->keep) +
+			  SNAP_SPARE_BYTES;
 	DMEMIT("%s %u %u %llu %llu %llu %llu %llu %llu %pUb %u %s %s",
 	       READ_ONCE(origin->armed) ? "active" : "idle", figures.images,
 	       figures.block_sectors << 9, READ_ONCE(dev->cow.stats.copied_blocks),

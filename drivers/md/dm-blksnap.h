@@ -11,6 +11,7 @@
  *	pin	dm-blksnap-pin.c	a file that stays where it is
  *	inside	dm-blksnap-inside.c	such files on the origin's own filesystem
  *	epoch	dm-blksnap-epoch.c	which block of an image is where (plain C)
+ *	spare	dm-blksnap-spare.c	memory for that, when there is little
  *	log	dm-blksnap-log.c	snapshots that survive a reboot
  *	cbt	dm-blksnap-cbt.c	when a block was written to last (plain C)
  *	track	dm-blksnap-track.c	that, over a reboot (plain C)
@@ -18,8 +19,8 @@
  *	map	dm-blksnap-map.c	that, to be read by backup tools
  *
  * Locks, outermost first: the core's registry, the stores' registry; an origin's
- * lock; the list of files, its arrived_lock, a store's lock or a keep's, and then its
- * wait_lock.
+ * lock; the list of files, its arrived_lock, its spare's lock, a store's lock or a keep's,
+ * and then its wait_lock.
  */
 #ifndef DM_BLKSNAP_H
 #define DM_BLKSNAP_H
@@ -72,9 +73,20 @@ struct snap_keep {
 	struct list_head image_writes;	/* struct snap_request, likewise */
 };
 
+/* Memory for the index that is got while copies wait for it. */
+struct snap_spare {
+	struct delayed_work work;
+	spinlock_t lock;		/* guards the next two */
+	struct cow_range_pool got;	/* for the worker to fetch */
+	bool ended;
+	bool waiting;			/* a copy, since the last turn; the worker's... */
+	unsigned long since;		/* ...and this: when none was, or one began, jiffies */
+};
+
 struct snap_origin {
 	struct cow_dev dev;
 	struct snap snap;		/* the worker's */
+	struct snap_spare spare;
 	struct snap_cbt cbt;		/* lock-free; epochs end under the lock below */
 	struct snap_keep *keep;		/* NULL: all is forgotten with a reboot */
 	struct dm_kcopyd_client *kcopyd;
@@ -226,6 +238,15 @@ void snap_image_end_io(struct snap_image *image, struct bio *bio, blk_status_t *
 void snap_image_work(struct snap_origin *origin);
 /* As snap_origin_marked(). */
 void snap_image_marked(struct snap_origin *origin, struct snap_request *request);
+
+/* dm-blksnap-spare.c */
+void snap_spare_init(struct snap_origin *origin);
+/* No copy waits any more, and none will. May sleep. */
+void snap_spare_exit(struct snap_origin *origin);
+/* Is there memory for one copy more? Else the worker is called again. The worker's. */
+bool snap_spare_promise(struct snap_origin *origin);
+/* Before it looks at writes: take what has come free; or no copy waits any longer. */
+void snap_spare_turn(struct snap_origin *origin);
 
 /* dm-blksnap-log.c; what is of the worker is for cow_dev_call(), exclusive. */
 

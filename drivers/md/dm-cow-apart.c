@@ -235,3 +235,4 @@ void cow_lose(struct cow *cow, int error)
 	cow->end.run = run_end;
 	cow_run_exclusive(cow, &cow->end);
 }
+EXPORT_SYMBOL_GPL(cow_lose);

@@ -162,6 +162,33 @@ EXPORT_SYMBOL_GPL(cow_dev_drain);
 
 /* ---- what the core asks of its surroundings ----------------------------- */
 
+static void copy_ends(struct cow_dev *dev)
+{
+	if (dev->ops->copy_ends)
+		dev->ops->copy_ends(dev);
+}
+
+static struct cow_op *dev_op_alloc(struct cow *cow, u32 nr)
+{
+	struct cow_dev *dev = cow_to_dev(cow);
+	struct cow_op *op;
+
+	if (dev->ops->copy_begins && !dev->ops->copy_begins(dev))
+		return NULL;
+	op = cow_copy_alloc(cow, nr);
+	if (!op)
+		copy_ends(dev);
+	return op;
+}
+
+static void dev_op_free(struct cow_op *op)
+{
+	struct cow_dev *dev = cow_to_dev(op->cow);
+
+	cow_copy_free(op);
+	copy_ends(dev);
+}
+
 static void dev_release(struct cow *cow, struct cow_waiter *waiter, int error)
 {
 	if (!error)
@@ -208,8 +235,8 @@ static void dev_abandon(struct cow *cow, int error)
 }
 
 static const struct cow_env_ops dev_env_ops = {
-	.op_alloc = cow_copy_alloc,
-	.op_free = cow_copy_free,
+	.op_alloc = dev_op_alloc,
+	.op_free = dev_op_free,
 	.op_start = cow_copy_start,
 	.page_write = cow_bio_page_write,
 	.flush = cow_bio_flush,

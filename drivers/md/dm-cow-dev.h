@@ -30,6 +30,12 @@ struct cow_dev_ops {
 	u64 (*take)(struct cow_dev *dev, u64 want, u64 *dest);
 	int (*keep)(struct cow_dev *dev, const struct cow_op *op);
 	void (*abandon)(struct cow_dev *dev, int error);
+	/*
+	 * Before each copy, and when it is no more; or NULL. False: not now, and the worker
+	 * is called when that may have changed.
+	 */
+	bool (*copy_begins)(struct cow_dev *dev);
+	void (*copy_ends)(struct cow_dev *dev);
 	/* What else the worker is to do, before it looks at writes; or NULL. */
 	void (*work)(struct cow_dev *dev);
 	void (*destroy)(struct cow_dev *dev);
@@ -47,7 +53,7 @@ struct cow_copier {
 	unsigned long extra;		/* ...of which so many beyond the stack's */
 	unsigned long bytes;		/* taken beyond pages */
 	unsigned long peak;		/* most bytes beyond the reserve ever */
-	struct workqueue_struct *wq;	/* long checksums, beside the worker */
+	struct workqueue_struct *wq;	/* checksums, and what else may run beside the worker */
 };
 
 /* How long a group waits for company: all of it is the worker's. */

@@ -9,58 +9,134 @@ static size_t range_bytes(unsigned int levels)
 	return sizeof(struct cow_range) + levels * sizeof(struct cow_range *);
 }
 
-/* One of a single level will always do: searches take longer, that is all. */
+/* One level, and one more with a chance of 1 in 4 each: xorshift, any seed. */
+static unsigned int random_levels(u32 *random)
+{
+	unsigned int levels = 1;
+	u32 x = *random;
+
+	x ^= x << 13;
+	x ^= x >> 17;
+	x ^= x << 5;
+	*random = x;
+	while (levels < COW_RANGES_LEVELS && !(x & 3)) {
+		x >>= 2;
+		levels++;
+	}
+	return levels;
+}
+
+/* ---- ranges put by ------------------------------------------------------- */
+
+/* They are of random levels as well, so that searches do not become long. */
+static void put_spare(struct cow_range_pool *pool, struct cow_range *range,
+		      unsigned int levels)
+{
+	range->nr = levels;
+	range->next[0] = pool->spare;
+	pool->spare = range;
+	pool->nr++;
+}
+
 static struct cow_range *take_spare(struct cow_range_pool *pool,
 				    unsigned int *levels)
 {
 	struct cow_range *range = pool->spare;
 
-	if (!range)
-		return NULL;
 	pool->spare = range->next[0];
 	pool->nr--;
-	*levels = 1;
+	*levels = range->nr;
 	return range;
 }
 
 static struct cow_range *range_new(struct cow_ranges *set, unsigned int *levels)
 {
+	struct cow_range_pool *pool = set->pool;
 	struct cow_range *range;
 
-	if (!set->pool)
+	if (!pool)
 		return cow_zalloc(range_bytes(*levels));
+	if (set->promised && pool->nr)
+		return take_spare(pool, levels);
 	range = cow_alloc_nowait(range_bytes(*levels));
-	return range ? range : take_spare(set->pool, levels);
+	/* The rest belongs to others. */
+	if (range || pool->nr <= pool->promised)
+		return range;
+	return take_spare(pool, levels);
 }
 
-void cow_range_pool_fill(struct cow_range_pool *pool, unsigned int nr)
+void cow_range_pool_init(struct cow_range_pool *pool)
+{
+	memset(pool, 0, sizeof(*pool));
+	pool->random = cow_random_u32() | 1;
+}
+EXPORT_SYMBOL_GPL(cow_range_pool_init);
+
+bool cow_range_pool_fill(struct cow_range_pool *pool, unsigned int nr, bool reclaim)
 {
 	while (pool->nr < nr) {
-		struct cow_range *range = cow_alloc_noretry(range_bytes(1));
+		unsigned int levels = random_levels(&pool->random);
+		size_t bytes = range_bytes(levels);
+		struct cow_range *range = reclaim ? cow_alloc_noretry(bytes) :
+						    cow_alloc_nowait(bytes);
 
 		if (!range)
-			return;
-		range->next[0] = pool->spare;
-		pool->spare = range;
-		pool->nr++;
+			return false;
+		put_spare(pool, range, levels);
 	}
+	return true;
 }
 EXPORT_SYMBOL_GPL(cow_range_pool_fill);
 
-void cow_range_pool_exit(struct cow_range_pool *pool)
+void cow_range_pool_move(struct cow_range_pool *from, struct cow_range_pool *to)
+{
+	while (from->nr) {
+		unsigned int levels;
+		struct cow_range *range = take_spare(from, &levels);
+
+		put_spare(to, range, levels);
+	}
+}
+EXPORT_SYMBOL_GPL(cow_range_pool_move);
+
+bool cow_range_pool_promise(struct cow_range_pool *pool)
+{
+	if (!cow_range_pool_fill(pool, pool->promised + 1, false))
+		return false;
+	pool->promised++;
+	return true;
+}
+EXPORT_SYMBOL_GPL(cow_range_pool_promise);
+
+void cow_range_pool_unpromise(struct cow_range_pool *pool)
+{
+	pool->promised--;
+}
+EXPORT_SYMBOL_GPL(cow_range_pool_unpromise);
+
+void cow_range_pool_trim(struct cow_range_pool *pool, unsigned int nr)
 {
 	unsigned int levels;
 
-	while (pool->nr)
+	while (pool->nr > nr)
 		cow_free(take_spare(pool, &levels));
 }
+EXPORT_SYMBOL_GPL(cow_range_pool_trim);
+
+void cow_range_pool_exit(struct cow_range_pool *pool)
+{
+	cow_range_pool_trim(pool, 0);
+}
 EXPORT_SYMBOL_GPL(cow_range_pool_exit);
+
+/* ---- sets ---------------------------------------------------------------- */
 
 int cow_ranges_init(struct cow_ranges *set)
 {
 	set->count = 0;
 	set->bytes = 0;
 	set->pool = NULL;
+	set->promised = false;
 	set->merges = false;
 	/* Known levels would let a log make every search a long one. */
 	set->random = cow_random_u32() | 1;
@@ -83,23 +159,6 @@ void cow_ranges_exit(struct cow_ranges *set)
 	set->head = NULL;
 }
 EXPORT_SYMBOL_GPL(cow_ranges_exit);
-
-/* One level, and one more with a chance of 1 in 4 each: xorshift, any seed. */
-static unsigned int random_levels(struct cow_ranges *set)
-{
-	unsigned int levels = 1;
-	u32 x = set->random;
-
-	x ^= x << 13;
-	x ^= x >> 17;
-	x ^= x << 5;
-	set->random = x;
-	while (levels < COW_RANGES_LEVELS && !(x & 3)) {
-		x >>= 2;
-		levels++;
-	}
-	return levels;
-}
 
 /* On every level the last range that ends at or before @block. */
 static void find_before(const struct cow_ranges *set, u64 block,
@@ -136,7 +195,7 @@ static bool is_extended_by(const struct cow_ranges *set, const struct cow_range 
 int cow_ranges_add(struct cow_ranges *set, u64 start, u64 nr, u64 to)
 {
 	struct cow_range *before[COW_RANGES_LEVELS];
-	unsigned int level, levels = random_levels(set);
+	unsigned int level, levels = random_levels(&set->random);
 	struct cow_range *range;
 
 	find_before(set, start, before);

@@ -121,8 +121,9 @@ enum cow_event {
  */
 struct cow_env_ops {
 	/*
-	 * An operation with buffers for @nr blocks, or NULL for the moment. Must
-	 * succeed when no operation is outstanding. May not wait for one.
+	 * An operation with buffers for @nr blocks, or NULL for the moment: until
+	 * one that is outstanding has ended, or until the next turn, which somebody
+	 * sees to if there is none. May not wait for one.
 	 */
 	struct cow_op *(*op_alloc)(struct cow *cow, u32 nr);
 	void (*op_free)(struct cow_op *op);

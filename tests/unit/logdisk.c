@@ -2,13 +2,14 @@
 #include "logdisk.h"
 
 static unsigned int allocations_left;
+static bool out_of_memory;
 
 void *__real_calloc(size_t nr, size_t size);
 void *__wrap_calloc(size_t nr, size_t size);
 
 void *__wrap_calloc(size_t nr, size_t size)
 {
-	if (allocations_left && !--allocations_left)
+	if (out_of_memory || (allocations_left && !--allocations_left))
 		return NULL;
 	return __real_calloc(nr, size);
 }
@@ -16,6 +17,11 @@ void *__wrap_calloc(size_t nr, size_t size)
 void fail_allocation(unsigned int nth)
 {
 	allocations_left = nth;
+}
+
+void fail_allocations(bool all)
+{
+	out_of_memory = all;
 }
 
 static struct logdisk *to_disk(struct cow_io *io)

@@ -46,5 +46,7 @@ int disk_teardown(void **data);
 
 /* The nth allocation from now on fails; 0: none. */
 void fail_allocation(unsigned int nth);
+/* All of them do, or none. */
+void fail_allocations(bool all);
 
 #endif

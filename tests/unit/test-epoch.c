@@ -8,6 +8,8 @@
 #include "unit.h"
 #include "dm-blksnap-epoch.h"
 
+void fail_allocations(bool all);	/* logdisk.c */
+
 #define NR 96			/* blocks of the origin */
 #define MAX_IMAGES 5
 #define MAX_EVENTS 64
@@ -21,7 +23,7 @@ struct snap_store {
 };
 
 enum kind {
-	COPY_READ, COPY_WRITE, USER_WRITE, IMAGE_READ, IMAGE_WRITE, IMAGE_COPY,
+	COPY_READ, COPY_WRITE, USER_WRITE, IMAGE_READ, IMAGE_WRITE, IMAGE_COPY, MEMORY,
 };
 
 /* An I/O on its way; what it does happens when it ends. */
@@ -64,9 +66,11 @@ static struct sim {
 	u32 next_value;
 	bool errors;
 	bool pinned;			/* the file is there */
+	bool scarce;			/* memory is */
+	bool waiting;			/* for it */
 	/* what must have happened for this to be worth something */
 	unsigned long reads, reads_store, writes, privates, takes, removes, lost, drains,
-		      pins, past, blanks;
+		      pins, past, blanks, waits;
 } sim;
 
 static u32 data_of_op[NR][NR];		/* by source block: what was read */
@@ -84,15 +88,35 @@ static void later(struct event event)
 
 /* ---- surroundings of the core ------------------------------------------- */
 
+/* Sometimes there is some; who is given none is called again. */
+static bool copy_begins(void)
+{
+	bool begins;
+
+	fail_allocations(sim.scarce && pick(4));
+	begins = snap_copy_begins(&sim.snap);
+	fail_allocations(false);
+	if (!begins && !sim.waiting) {
+		later((struct event) { .kind = MEMORY });
+		sim.waiting = true;
+		sim.waits++;
+	}
+	return begins;
+}
+
 static struct cow_op *op_alloc(struct cow *cow, u32 nr)
 {
 	(void)cow;
 	(void)nr;
-	return sim.ops++ < 8 ? calloc(1, sizeof(struct cow_op)) : (sim.ops--, NULL);
+	if (sim.ops == 8 || !copy_begins())
+		return NULL;
+	sim.ops++;
+	return calloc(1, sizeof(struct cow_op));
 }
 
 static void op_free(struct cow_op *op)
 {
+	snap_copy_ends(&sim.snap);
 	sim.ops--;
 	free(op);
 }
@@ -124,8 +148,13 @@ static u64 take(struct cow *cow, u64 want, u64 *dest)
 
 static int keep(struct cow *cow, const struct cow_op *op)
 {
+	int r;
+
 	(void)cow;
-	return snap_keep(&sim.snap, op);
+	fail_allocations(sim.scarce);
+	r = snap_keep(&sim.snap, op);
+	fail_allocations(false);
+	return r;
 }
 
 static void abandon(struct cow *cow, int error)
@@ -306,7 +335,9 @@ static void image_copy(const struct event *e)
 		assert_int_equal(value, io->image->want[io->request.block]);
 	io->image->store->data[io->request.dest] = value;
 	sim.privates++;
+	fail_allocations(sim.scarce && pick(2));
 	snap_copied(&sim.snap, &io->request, io_error() ? -EIO : 0);
+	fail_allocations(false);
 }
 
 static void end_one(unsigned int i)
@@ -332,6 +363,9 @@ static void end_one(unsigned int i)
 		break;
 	case IMAGE_COPY:
 		image_copy(&e);
+		break;
+	case MEMORY:
+		sim.waiting = false;
 		break;
 	}
 	sim.drains += sim.cow.inflight && sim.cow.inflight->stage == COW_DRAINING;
@@ -493,6 +527,10 @@ static void step(u64 store_blocks)
 {
 	u32 what = pick(100);
 
+	/* Little is put by but what was promised. */
+	if (sim.scarce)
+		cow_range_pool_trim(&sim.snap.pool, sim.snap.pool.promised + pick(3));
+
 	if (sim.nr_events > MAX_EVENTS / 2 || (what < 45 && sim.nr_events))
 		end_one(pick(sim.nr_events));
 	else if (what < 65)
@@ -519,6 +557,7 @@ static void run(u64 start, u64 store_blocks, bool errors)
 	sim.errors = errors;
 	sim.nr_events = sim.user_writes = sim.ops = 0;
 	sim.pinned = false;
+	sim.waiting = false;
 	assert_int_equal(cow_init(&sim.cow, NR * BLOCK_SECTORS, 0, NULL, &env), 0);
 	snap_init(&sim.snap, &sim.cow, &ops);
 	for (i = 0; i < NR; i++)
@@ -530,6 +569,7 @@ static void run(u64 start, u64 store_blocks, bool errors)
 	settle();
 	assert_true(sim.cow.passing);
 	assert_int_equal(sim.ops, 0);
+	assert_int_equal(sim.snap.pool.promised, 0);
 	cow_exit(&sim.cow);
 	snap_exit(&sim.snap);
 }
@@ -566,6 +606,21 @@ static void lost_images_say_so(void **data)
 	for (i = 1; i <= 40; i++)
 		run(i, 4000, true);
 	assert_true(sim.lost > 50);
+}
+
+/* Copies wait for memory beforehand; what has been copied is kept without any. */
+static void nothing_is_lost_for_memory(void **data)
+{
+	u64 i;
+
+	(void)data;
+	memset(&sim, 0, sizeof(sim));
+	sim.scarce = true;
+	for (i = 1; i <= 60; i++)
+		run(i, 4000, false);
+	assert_true(sim.waits > 1000);
+	assert_true(sim.privates > 500);
+	assert_int_equal(sim.lost, 0);
 }
 
 /* An epoch with a log belongs to the origin: it is the only one, and needs no image. */
@@ -628,6 +683,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(images_stay_as_they_were),
 		cmocka_unit_test(lost_images_say_so),
+		cmocka_unit_test(nothing_is_lost_for_memory),
 		cmocka_unit_test(persistent_goes_on_alone),
 	};
 

@@ -3,6 +3,8 @@
 #include "unit.h"
 #include "dm-cow-ranges.h"
 
+void fail_allocations(bool all);	/* logdisk.c */
+
 enum { NR = 3000 };
 
 static u64 owner[NR];		/* start of the range + 1, or 0 */
@@ -104,6 +106,56 @@ static void nobody_knows_the_levels(void **data)
 		cow_ranges_exit(&set[i]);
 }
 
+static void what_is_promised_is_there(void **data)
+{
+	struct cow_range_pool pool, other;
+	struct cow_ranges may_fail, kept;
+	unsigned int i;
+
+	(void)data;
+	assert_int_equal(cow_ranges_init(&may_fail), 0);
+	assert_int_equal(cow_ranges_init(&kept), 0);
+	cow_range_pool_init(&pool);
+	may_fail.pool = &pool;
+	kept.pool = &pool;
+	kept.promised = true;
+	assert_true(cow_range_pool_fill(&pool, 3, true));
+	fail_allocations(true);
+	assert_false(cow_range_pool_fill(&pool, 4, true));
+	assert_true(cow_range_pool_promise(&pool));
+	assert_true(cow_range_pool_promise(&pool));
+	assert_int_equal(cow_ranges_add(&may_fail, 10, 1, 0), 0);
+	assert_int_equal(cow_ranges_add(&may_fail, 20, 1, 0), -ENOMEM);
+	assert_false(cow_range_pool_promise(&pool));
+	assert_int_equal(cow_ranges_add(&kept, 10, 1, 0), 0);
+	assert_int_equal(cow_ranges_add(&kept, 20, 1, 0), 0);
+	cow_range_pool_unpromise(&pool);
+	cow_range_pool_unpromise(&pool);
+	assert_int_equal(cow_ranges_add(&kept, 30, 1, 0), -ENOMEM);
+	assert_false(cow_range_pool_promise(&pool));
+
+	/* No search is long for want of memory. */
+	fail_allocations(false);
+	cow_range_pool_init(&other);
+	assert_true(cow_range_pool_fill(&other, 1000, false));
+	cow_range_pool_move(&other, &pool);
+	assert_true(!other.nr && !other.spare && pool.nr == 1000);
+	cow_range_pool_trim(&pool, 1001);
+	assert_int_equal(pool.nr, 1000);
+	fail_allocations(true);
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(cow_ranges_add(&kept, 100 + 2 * i, 1, i), 0);
+	fail_allocations(false);
+	assert_true(kept.bytes > kept.count * (sizeof(struct cow_range) + 5 * sizeof(void *) / 4));
+	check_order(&kept);
+	assert_true(cow_range_pool_fill(&pool, 100, false));
+	cow_range_pool_trim(&pool, 7);
+	assert_int_equal(pool.nr, 7);
+	cow_ranges_exit(&may_fail);
+	cow_ranges_exit(&kept);
+	cow_range_pool_exit(&pool);
+}
+
 static void neighbours_become_one(void **data)
 {
 	struct cow_ranges set;
@@ -134,6 +186,7 @@ int main(void)
 		cmocka_unit_test(random_operations),
 		cmocka_unit_test(ascending_and_descending),
 		cmocka_unit_test(nobody_knows_the_levels),
+		cmocka_unit_test(what_is_promised_is_there),
 		cmocka_unit_test(neighbours_become_one),
 	};
 
