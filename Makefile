@@ -218,8 +218,7 @@ MINUTES ?= 10
 check-memory: | deps
 	$(Q)$(MAKE) tool vm-modules
 	$(Q)for k in $(KERNELS); do \
-		MINUTES='$(MINUTES)' tests/vm/run -v --any -k $$k 330 || exit; \
-		tests/vm/run -v -k $$k 331 || exit; \
+		MINUTES='$(MINUTES)' tests/vm/run -v --any -k $$k 330 331 || exit; \
 	done
 .PHONY: check-memory
 
