@@ -125,6 +125,7 @@ static int add_json(const struct bow_status *st, void *data)
 	json_add_number(obj, "flushes", st->flushes);
 	json_add_number(obj, "memory_bytes", st->memory);
 	json_add_number(obj, "memory_peak_bytes", st->memory_peak);
+	json_add_number(obj, "ahead_blocks", st->ahead);
 	json_object_array_add(data, obj);
 	return BOW_OK;
 }

@@ -213,7 +213,8 @@ static void image_changed(struct snap *snap, struct snap_epoch *epoch)
 static u64 image_take(struct snap *snap, struct snap_store *store, u64 want,
 		      u64 *dest)
 {
-	return snap_store_take(store, snap->cow->geo.block_sectors, want, dest);
+	return snap_store_take(store, snap->cow->geo.block_sectors, want, dest,
+			       &snap->cow->sparing);
 }
 
 static u64 image_left(struct snap *snap, struct snap_store *store)

@@ -649,7 +649,7 @@ static void emit_info(struct snap_origin *origin, char *result, unsigned int max
 	cow_dev_call(dev, count_images, &figures, false);
 	figures.memory += snap_cbt_memory(&origin->cbt) + snap_keep_memory(origin->keep) +
 			  SNAP_SPARE_BYTES;
-	DMEMIT("%s %u %u %llu %llu %llu %llu %llu %llu %pUb %u %s %s",
+	DMEMIT("%s %u %u %llu %llu %llu %llu %llu %llu %pUb %u %s %s %llu",
 	       READ_ONCE(origin->armed) ? "active" : "idle", figures.images,
 	       figures.block_sectors << 9, READ_ONCE(dev->cow.stats.copied_blocks),
 	       READ_ONCE(dev->cow.stats.copies), READ_ONCE(dev->cow.stats.groups),
@@ -657,7 +657,8 @@ static void emit_info(struct snap_origin *origin, char *result, unsigned int max
 	       cow_dev_memory_peak(dev) + figures.memory,
 	       origin->cbt.entries ? 512ULL << origin->cbt.shift : 0,
 	       origin->cbt.generation, READ_ONCE(origin->cbt.epoch),
-	       snap_log_state(origin), snap_keep_state(origin->keep));
+	       snap_log_state(origin), snap_keep_state(origin->keep),
+	       READ_ONCE(dev->cow.stats.ahead_blocks));
 }
 
 static void emit_table(const struct origin_target *ot, char *result, unsigned int maxlen)

@@ -204,19 +204,23 @@ static void look_at_image(struct snap_image *image, u64 before, u64 left)
 	dm_table_event(image->live->table);
 }
 
+/* Little is left when a sixteenth is, or twice what somebody wants to be told of. */
 static void look_at_images(struct snap_store *store, u64 before)
 {
-	u64 left = sectors_left(store);
+	u64 left = sectors_left(store), little = bdev_nr_sectors(store->opened.bdev) / 16;
 	struct snap_image *image;
 
-	list_for_each_entry(image, &store->images, of_store)
+	list_for_each_entry(image, &store->images, of_store) {
 		look_at_image(image, before, left);
+		little = max(little, 2 * image->low_water);
+	}
+	store->little_left = left < little;
 }
 
 /* ---- space: for everybody ---------------------------------------------------- */
 
 u64 snap_store_take(struct snap_store *store, u32 block_sectors, u64 want,
-		    u64 *dest)
+		    u64 *dest, bool *little_left)
 {
 	u32 shift = ilog2(block_sectors);
 	u64 start, nr, before;
@@ -228,6 +232,7 @@ u64 snap_store_take(struct snap_store *store, u32 block_sectors, u64 want,
 		store->used = (start + nr) << shift;
 		look_at_images(store, before);
 	}
+	*little_left = store->little_left;
 	mutex_unlock(&store->lock);
 	*dest = start;
 	return nr;

@@ -52,6 +52,7 @@ struct snap_store {
 	/* Guards what follows. Whoever holds it waits for nothing. */
 	struct mutex lock;
 	u64 used;			/* sectors from the start on; never less */
+	bool little_left;		/* seen at the last take */
 	struct list_head images;	/* whose tables are live: an event needs that */
 };
 
@@ -337,9 +338,12 @@ int snap_store_carries_log(struct snap_store *store);
 /* What is below is in use. */
 void snap_store_skip(struct snap_store *store, u64 sectors);
 
-/* Up to @want blocks in one run, see struct snap_ops. Any context. */
+/*
+ * Up to @want blocks in one run, see struct snap_ops, and whether little is left. May
+ * sleep.
+ */
 u64 snap_store_take(struct snap_store *store, u32 block_sectors, u64 want,
-		    u64 *dest);
+		    u64 *dest, bool *little_left);
 u64 snap_store_used(struct snap_store *store);
 /* Blocks that could be taken now. */
 u64 snap_store_left(struct snap_store *store, u32 block_sectors);

@@ -429,13 +429,13 @@ static void emit_info(struct bow *bow, char *result, unsigned int maxlen)
 	u64 bits = READ_ONCE(bow->discarded) ? discarded_bytes(bow) : 0;
 	unsigned int sz = 0;
 
-	DMEMIT("%s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %s %s %llu %llu",
+	DMEMIT("%s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %s %s %llu %llu %llu",
 	       state_names[READ_ONCE(bow->state)], cow->geo.block_sectors,
 	       cow->geo.nr_blocks, nr_free, stats.backup, loose, stats.changed,
 	       stats.log_blocks, stats.copies, stats.collisions, stats.groups,
 	       stats.flushes, on_full_names[READ_ONCE(cow->on_full)], mode_name(cow),
 	       cow_dev_memory(&bow->dev) + bits,
-	       cow_dev_memory_peak(&bow->dev) + bits);
+	       cow_dev_memory_peak(&bow->dev) + bits, stats.ahead_blocks);
 }
 
 static unsigned int count_features(const struct bow_target *bt)

@@ -256,7 +256,12 @@ static void op_done(struct cow *cow, struct cow_group *group, struct cow_op *op)
 {
 	if (group->error)
 		return;	/* the record may or may not be there: leave all as it is */
-	if (cow->apart && (op->read_error || op->write_error)) {
+	if (op->ahead && op->read_error) {
+		/* Not to be held against those who wait: they try alone. */
+		cow->ahead_failed = true;
+		if (!cow->apart)
+			cow_map_set(&cow->map, op->dest, op->nr, COW_FREE);
+	} else if (cow->apart && (op->read_error || op->write_error)) {
 		/* What was to be kept is lost; those who wait need not know. */
 		cow_lose(cow, -EIO);
 	} else if (op->read_error) {
@@ -272,6 +277,7 @@ static void op_done(struct cow *cow, struct cow_group *group, struct cow_op *op)
 		cow_map_set(&cow->map, op->source, op->nr, COW_CHANGED);
 		cow->stats.copies++;
 		cow->stats.copied_blocks += op->nr;
+		cow->stats.ahead_blocks += op->ahead;
 		cow->stats.collisions += ours;
 		cow->stats.backup += op->nr - ours;
 		cow->stats.changed += op->nr;

@@ -114,10 +114,10 @@ static u64 take_run(struct cow *cow, u64 nr, u64 *dest)
 }
 
 /*
- * Begin a copy of up to @nr PROTECTED blocks. Returns how many it covers,
- * -EAGAIN if a group must end first, -ENOSPC.
+ * Begin a copy of up to @nr PROTECTED blocks, of which @wanted are asked for. Returns
+ * how many it covers, -EAGAIN if a group must end first, -ENOSPC.
  */
-static int add_op(struct cow *cow, u64 block, u64 nr)
+static int add_op(struct cow *cow, u64 block, u64 nr, u64 wanted)
 {
 	struct cow_group *group = cow->gathering;
 	struct cow_op *op;
@@ -145,6 +145,7 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 	op->source = block;
 	op->dest = dest;
 	op->nr = nr;
+	op->ahead = nr > wanted ? nr - wanted : 0;
 	op->sectors = cow_run_sectors(&cow->geo, block, nr);
 	op->read_error = 0;
 	op->write_error = 0;
@@ -156,6 +157,7 @@ static int add_op(struct cow *cow, u64 block, u64 nr)
 	group->reading++;
 	group->writing++;
 	check_low_water(cow);
+	cow_ahead_copied(cow, block, nr);
 	cow->env->op_start(op);
 	return nr;
 }
@@ -252,11 +254,12 @@ static int look_at_stretch(struct cow *cow, struct stretch *stretch, u64 end)
 	}
 	if (cow_next_place(cow, block, block + 1) == block)
 		return -EXDEV;
-	r = add_op(cow, block, copy_run(cow, block, end));
+	r = add_op(cow, block, copy_run(cow, block, cow_ahead(cow, block, end)),
+		   end - block);
 	if (r < 0)
 		return r;
 	wait_for(cow, stretch, cow->gathering);
-	stretch->block += r;
+	stretch->block = min(end, block + r);
 	return 0;
 }
 

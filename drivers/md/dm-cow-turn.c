@@ -57,6 +57,7 @@ void cow_begin(struct cow *cow, struct cow_map *map, u32 block_sectors)
 	cow->map = *map;
 	*map = old;
 	cow->passing = false;
+	cow_ahead_reset(cow);
 }
 EXPORT_SYMBOL_GPL(cow_begin);
 

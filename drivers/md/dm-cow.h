@@ -14,6 +14,7 @@
  *	map		dm-cow-map.c	two bits a block, lock-free
  *	gate		dm-cow-gate.c	what a write waits for
  *	commit		dm-cow-commit.c	groups: copies, log page, one flush
+ *	ahead		dm-cow-ahead.c	copies that nobody waits for yet
  *	move		dm-cow-move.c	making room where the log itself is
  *	log		dm-cow-log.c	pages and slots
  *	apart		dm-cow-apart.c	the log of a store: begun, resumed, ended
@@ -57,6 +58,7 @@ struct cow_op {
 	u64 source;
 	u64 dest;
 	u32 nr;
+	u32 ahead;		/* so many of them nobody has asked for */
 	u32 sectors;
 	u32 crc;
 	int read_error;
@@ -167,6 +169,7 @@ struct cow_env_ops {
 struct cow_stats {
 	u64 copies;
 	u64 copied_blocks;
+	u64 ahead_blocks;	/* of them, ahead of the writes */
 	u64 backup;		/* blocks of the checkpoint that are kept elsewhere */
 	u64 collisions;		/* blocks of ours claimed by the filesystem */
 	u64 changed;		/* blocks */
@@ -175,6 +178,14 @@ struct cow_stats {
 	u64 flushes;
 	u64 moves;
 	u64 voids;
+};
+
+#define COW_STREAMS 4
+
+/* Writes one after the other. */
+struct cow_stream {
+	u64 next;		/* what has been copied for it ends here */
+	u64 blocks;		/* that much; 0: there is none */
 };
 
 /* Free at the checkpoint, in ascending order. */
@@ -207,6 +218,11 @@ struct cow {
 	 */
 	atomic_t readers[2];
 	unsigned int readers_now;
+
+	struct cow_stream streams[COW_STREAMS];
+	unsigned int next_stream;	/* the one to be given up next */
+	bool ahead_failed;		/* such a copy could not be read */
+	bool sparing;			/* apart: the store is nearly full; env->take() says so */
 
 	struct cow_exclusive move;	/* the gate's own, one at a time */
 	struct cow_waiter *move_waiter;
@@ -349,6 +365,14 @@ u64 cow_count_was_free(const struct cow *cow, u64 block, u64 nr);
 
 /* dm-cow-gate.c: look at deferred writes; true if anything changed. */
 bool cow_gate_turn(struct cow *cow);
+
+/*
+ * dm-cow-ahead.c: where a copy of [block, end), which a write waits for, may end, at
+ * @end or behind it; what has been copied then. Reset: nothing has been copied yet.
+ */
+u64 cow_ahead(struct cow *cow, u64 block, u64 end);
+void cow_ahead_reset(struct cow *cow);
+void cow_ahead_copied(struct cow *cow, u64 block, u64 nr);
 
 /*
  * dm-cow-commit.c: the log is lost to us from here on; what is durable in it

@@ -79,6 +79,11 @@ static struct uwrite *new_write(struct apart *sim)
 	u32 nr = sim->block_sectors * (u32)(1 + more);
 	struct uwrite *uw;
 
+	/* One after the other, until it is enough. */
+	sim->following = chance(rng, sim->following ? 70 : 8);
+	if (sim->following)
+		sector = sim->after % sim->nr_blocks * sim->block_sectors;
+
 	if (chance(rng, 30)) {
 		sector += rnd(rng, sim->block_sectors) / atomic * atomic;
 		nr = atomic * (1 + rnd(rng, nr / atomic));
@@ -95,6 +100,7 @@ static struct uwrite *new_write(struct apart *sim)
 	sim->next_tag += 256;
 	uw->waiter.first = sector / sim->block_sectors;
 	uw->waiter.last = (sector + nr - 1) / sim->block_sectors;
+	sim->after = uw->waiter.last + 1;
 	uw->next = sim->writers;
 	sim->writers = uw;
 	sim->nr_writers++;
@@ -200,6 +206,7 @@ static void op_start(struct cow_op *op)
 	TRACE("  copy %llu+%u to %llu", (unsigned long long)op->source, op->nr,
 	      (unsigned long long)op->dest);
 	apart_stats.copies++;
+	apart_stats.copies_ahead += !!op->ahead;
 	add_task(sim, TASK_READ)->op = op;
 }
 

@@ -133,6 +133,7 @@ static void count_copy(const struct sim *sim, const struct cow_op *op)
 {
 	stats.copies++;
 	stats.copies_run += op->nr > 1;
+	stats.copies_ahead += !!op->ahead;
 	stats.copies_behind += !!sim->cow.inflight;
 	stats.copies_short += op->source + op->nr == sim->nr_blocks &&
 			      sim->sectors % sim->block_sectors;

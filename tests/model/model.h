@@ -290,6 +290,8 @@ struct sim {
 	bool want_reclaim;
 	bool errors_seen;	/* an error was injected since the core started */
 	u64 hot;
+	u64 after;		/* the last write */
+	bool following;
 
 	/* The judge. */
 	u64 judged;		/* events offered to it */
@@ -371,6 +373,7 @@ struct stats {
 	    finish_errors, busy_refused, unreadable_refused, writes, writes_unaligned,
 	    writes_part, writes_long, writes_hidden, writes_short_block, reads,
 	    reads_hidden, discards, copies, copies_run, copies_behind,
+	    copies_ahead,
 	    copies_short, handed_over, collisions, moves_backup, moves_page, moves_run,
 	    moves_part, moves_slot1, moves_seal, moves_live, rollovers,
 	    no_space, held, errors[ERROR_KINDS], log_failures, voids,

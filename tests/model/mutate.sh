@@ -311,6 +311,19 @@ mutations() {
 		's/if \(group->error && !cow->apart\)/if (group->error)/'
 	mutate apart-restore-erases-first dm-cow-finish.c \
 		's/(\/\* From here on no one may take)/if (cow_head_apart(\&pic->log.head)) r = cow_log_erase(\&pic->log, pic->io);\n\t$1/'
+
+	# ---- speed ----------------------------------------------------------------
+
+	mutate ahead-of-hidden-blocks dm-cow-ahead.c \
+		's/to = before_hidden\(cow, end, to\);//'
+	mutate ahead-held-against-writes dm-cow-commit.c \
+		's/if \(op->ahead && op->read_error\)/if (0)/'
+	mutate ahead-though-space-is-short dm-cow-ahead.c \
+		's/ \|\| space_is_short\(cow\)//'
+	mutate checksum-of-another-tail dm-cow-log.c \
+		's/log->summed = 0;//'
+	mutate wait-though-others-cannot dm-cow-commit.c \
+		's/list_empty\(&cow->deferred\) && list_empty\(&cow->exclusives\)/1/'
 }
 
 # ---- listing ---------------------------------------------------------------
@@ -347,7 +360,11 @@ explore() { # PROGRAM STATES NAME
 		result STALE "$3" "does not build"
 		return 2
 	fi
-	"$work/build/$1" --seed "$seed" --states "$2" --no-shrink >"$work/log" 2>&1 || :
+	"$work/build/$1" --seed "$seed" --states "$2" --no-shrink >"$work/log" 2>&1
+	if [ $? -gt 128 ]; then
+		result caught "$3" "$1: it crashes"
+		return
+	fi
 	grep -q '^FAILED, seed' "$work/log" || return 1
 	result caught "$3" "$1: $(sed -n 's/^FAILED, //p' "$work/log" | head -n 1 | cut -c1-100)"
 }

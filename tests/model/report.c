@@ -32,7 +32,7 @@ static const struct kind kinds[] = {
 	KIND(writes_long), KIND(writes_hidden), KIND(writes_short_block),
 	KIND(reads), KIND(reads_hidden), KIND(discards), KIND(no_space),
 	KIND(held),
-	TITLE("copies", copies), KIND(copies_run), KIND(copies_behind),
+	TITLE("copies", copies), KIND(copies_run), KIND(copies_behind), KIND(copies_ahead),
 	KIND(copies_short), KIND(handed_over), KIND(collisions),
 	TITLE("moves", moves_backup), KIND(moves_page), KIND(moves_run),
 	KIND(moves_part), KIND(moves_slot1), KIND(moves_seal), KIND(moves_live),

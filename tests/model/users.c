@@ -38,6 +38,10 @@ static u64 choose_block(struct sim *sim, struct rng *rng)
 
 	if (!sim->engine)
 		return block;
+	/* One after the other, until it is enough. */
+	sim->following = chance(rng, sim->following ? 70 : 8);
+	if (sim->following)
+		return sim->after % sim->nr_blocks;
 	switch (rnd(rng, 16)) {
 	case 0:
 		return head->slot1 / sim->block_sectors;
@@ -300,6 +304,7 @@ static struct uwrite *new_write(struct sim *sim, struct rng *rng)
 		  rng_next(rng) >> 16 << 8;
 	uw->waiter.first = sector / sim->block_sectors;
 	uw->waiter.last = (sector + nr - 1) / sim->block_sectors;
+	sim->after = uw->waiter.last + 1;
 	uw->next = sim->writers;
 	sim->writers = uw;
 	sim->nr_writers++;

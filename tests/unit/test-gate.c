@@ -196,6 +196,106 @@ static void space_goes_while_it_is_counted(void **data)
 	assert_int_equal(released_with, -ENOSPC);
 }
 
+/* Read, and let go whoever waits. */
+static void copied(int read_error)
+{
+	cow_op_read_done(&op, 0, read_error);
+	cow_turn(&cow);
+	if (!read_error) {
+		cow_op_write_done(&op, 0);
+		cow_page_written(&cow, 0);
+		cow_turn(&cow);
+		cow_flush_done(&cow, 0);
+	}
+	cow_turn(&cow);
+}
+
+static void write_block(u64 block)
+{
+	static struct cow_waiter waiter;
+
+	waiter.first = waiter.last = block;
+	cow_write_arrived(&cow, &waiter);
+	cow_turn(&cow);
+}
+
+/* One after the other: half as much ahead as has been copied. */
+static void streams_are_copied_ahead(void **data)
+{
+	static const u32 nr[] = { 1, 1, 2, 3, 4 };
+	u64 block = 20, ahead = 0;
+	unsigned int i;
+
+	(void)data;
+	for (i = 0; i < ARRAY_SIZE(nr); i++) {
+		write_block(block);
+		assert_int_equal(op.source, block);
+		assert_int_equal(op.nr, nr[i]);
+		assert_int_equal(op.ahead, nr[i] - 1);
+		copied(0);
+		assert_int_equal(released, i + 1);
+		block += nr[i];
+		ahead += nr[i] - 1;
+	}
+	assert_int_equal(cow.stats.ahead_blocks, ahead);
+	/* Somewhere else is another stream. */
+	write_block(block + 20);
+	assert_int_equal(op.nr, 1);
+	copied(0);
+}
+
+static void begin_stream(u64 block)
+{
+	write_block(block);
+	copied(0);
+	write_block(block + 1);
+	copied(0);
+	released = 0;
+}
+
+/* What nobody has asked for may be bad: who waits tries again, alone. */
+static void ahead_is_not_held_against_writes(void **data)
+{
+	(void)data;
+	begin_stream(20);
+	write_block(22);
+	assert_int_equal(op.nr, 2);
+	started = 0;
+	copied(-EIO);
+	assert_int_equal(released, 0);
+	assert_int_equal(started, 1);
+	assert_int_equal(op.source, 22);
+	assert_int_equal(op.nr, 1);
+	copied(-EIO);
+	assert_int_equal(released, 1);
+	assert_int_equal(released_with, -EIO);
+}
+
+/* A hidden block's contents are not at its place. */
+static void nothing_hidden_is_copied_ahead(void **data)
+{
+	u64 hidden = 24;
+
+	(void)data;
+	cow.log.head.hidden[cow.log.head.hidden_count++].source = hidden * BS;
+	begin_stream(hidden - 3);
+	write_block(hidden - 1);
+	assert_int_equal(op.source, hidden - 1);
+	assert_int_equal(op.nr, 1);
+	copied(0);
+}
+
+/* Short of space, every block is for those who need one. */
+static void space_is_not_spent_ahead(void **data)
+{
+	(void)data;
+	begin_stream(20);
+	cow.low_water = cow_map_nr_free(&cow.map) / 2 + 1;
+	write_block(22);
+	assert_int_equal(op.nr, 1);
+	copied(0);
+}
+
 static void do_nothing(struct cow *c, struct cow_exclusive *self)
 {
 	(void)c;
@@ -246,6 +346,10 @@ int main(void)
 		TEST(failed_places_are_loose),
 		TEST(space_goes_while_it_is_counted),
 		TEST(groups_wait_for_company),
+		TEST(streams_are_copied_ahead),
+		TEST(ahead_is_not_held_against_writes),
+		TEST(nothing_hidden_is_copied_ahead),
+		TEST(space_is_not_spent_ahead),
 	};
 
 	return cmocka_run_group_tests_name("gate", tests, NULL, NULL);

@@ -38,7 +38,7 @@ checkpoint() {
 
 # Field of the status line, by name.
 field() {
-	local names="state bs blocks free backup loose changed log copies collisions groups flushes policy mode memory peak"
+	local names="state bs blocks free backup loose changed log copies collisions groups flushes policy mode memory peak ahead"
 	local f n i=2
 
 	read -ra f <<<"$(dmsetup status bow)"

@@ -15,11 +15,11 @@
 
 static bool parse_status(struct bow_status *st, const char *line)
 {
-	unsigned long long n[12];
-	int got = sscanf(line, "%15s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %15s %15s %llu %llu",
+	unsigned long long n[13];
+	int got = sscanf(line, "%15s %u %llu %llu %llu %llu %llu %llu %llu %llu %llu %llu %15s %15s %llu %llu %llu",
 			 st->state, &st->block_sectors, &n[0], &n[1], &n[2],
 			 &n[3], &n[4], &n[5], &n[6], &n[7], &n[8], &n[9],
-			 st->on_full, st->mode, &n[10], &n[11]);
+			 st->on_full, st->mode, &n[10], &n[11], &n[12]);
 
 	st->total = n[0];
 	st->free = n[1];
@@ -33,7 +33,8 @@ static bool parse_status(struct bow_status *st, const char *line)
 	st->flushes = n[9];
 	st->memory = n[10];
 	st->memory_peak = n[11];
-	return got == 16;
+	st->ahead = n[12];
+	return got == 17;
 }
 
 /* The one target of a device, if it is ours: its parameters, else NULL. */

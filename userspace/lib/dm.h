@@ -29,6 +29,7 @@ struct bow_status {
 	u64 total, free, backup, loose, changed, log;
 	u64 copies, collisions, groups, flushes;
 	u64 memory, memory_peak;		/* bytes */
+	u64 ahead;
 	char on_full[BOW_WORD];
 	char mode[BOW_WORD];
 };

@@ -205,6 +205,7 @@ static struct json_object *origin_json(const struct snap_list *list,
 			device_node(dev->tracking_text, node) : NULL);
 	json_add_bool(obj, "tracking_lost", dev->tracking_lost);
 	json_add_number(obj, "copied_blocks", dev->blocks_copied);
+	json_add_number(obj, "ahead_blocks", dev->blocks_ahead);
 	json_add_number(obj, "copies", dev->copies);
 	json_add_number(obj, "groups", dev->groups);
 	json_add_number(obj, "memory_peak_bytes", dev->memory_peak);

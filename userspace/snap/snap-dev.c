@@ -98,11 +98,11 @@ static bool parse_table(struct snap_dev *dev, const char *line)
 
 static bool parse_origin(struct snap_dev *dev, const char *line)
 {
-	unsigned long long n[9] = { 0 };
+	unsigned long long n[10] = { 0 };
 	char tracking[SNAP_WORD];
-	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu %llu %llu %36s %llu %15s %15s",
+	int got = sscanf(line, "%15s %llu %llu %llu %llu %llu %llu %llu %llu %36s %llu %15s %15s %llu",
 			 dev->state, &n[0], &n[1], &n[2], &n[3], &n[4], &n[5],
-			 &n[6], &n[7], dev->generation, &n[8], dev->persistent, tracking);
+			 &n[6], &n[7], dev->generation, &n[8], dev->persistent, tracking, &n[9]);
 
 	dev->snapshots = n[0];
 	dev->block_bytes = n[1];
@@ -112,8 +112,9 @@ static bool parse_origin(struct snap_dev *dev, const char *line)
 	dev->memory = n[5];
 	dev->memory_peak = n[6];
 	dev->cbt_bytes = n[7];
-	dev->tracking_lost = got == 13 && !strcmp(tracking, "lost");
-	return got == 13;
+	dev->blocks_ahead = n[9];
+	dev->tracking_lost = got == 14 && !strcmp(tracking, "lost");
+	return got == 14;
 }
 
 static bool parse_image(struct snap_dev *dev, const char *line)

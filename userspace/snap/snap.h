@@ -65,6 +65,7 @@ struct snap_dev {
 	/* Of origins and images. */
 	char state[SNAP_WORD];
 	u64 block_bytes;
+	u64 blocks_ahead;
 	u64 memory, memory_peak;	/* bytes; of an image only the first */
 
 	/* Of an origin. */
