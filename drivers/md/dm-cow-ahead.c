@@ -10,7 +10,7 @@
  */
 #include "dm-cow.h"
 
-#define SMALL_SECTORS 128		/* writes of more are long enough */
+#define SMALL_SECTORS 64		/* writes of more are long enough */
 #define AHEAD_SECTORS 512		/* and no more than this is copied along */
 
 static struct cow_stream *find_stream(struct cow *cow, u64 block)

@@ -87,9 +87,9 @@ mutations() {
 	mutate 330-not-given-back dm-cow-copy.c \
 		's/(copier->pages -= copy->nr_pages;\n)\tcount\(copier, copy, -1\);\n/$1/'
 	mutate 330-no-reserve dm-cow-copy.c \
-		's/\tif \(copier->reserve_used\)\n(\t\treturn false;)/$1/'
+		's/\tif \(copier->stacked\)\n\t\treturn copier->stack\[--copier->stacked\];\n//'
 	mutate 280-pages dm-cow-copy.c \
-		's/\tif \(copier->reserve\)\n\t\tfree_pages_of\(copier->reserve, copier->reserve_pages\);\n//'
+		's/\twhile \(copier->stacked\)\n\t\t__free_page\(copier->stack\[--copier->stacked\]\);\n//'
 	mutate 280-bits dm-bow-state.c \
 		's/\tvfree\(bow->discarded\);\n//'
 
@@ -106,7 +106,7 @@ mutations() {
 	mutate 331-index-uncounted dm-blksnap-origin.c \
 		's/\t\tfigures->memory \+= epoch->kept\.bytes[^;]*;\n//'
 	mutate 331-no-reserve dm-cow-copy.c \
-		's/\tif \(copier->reserve_used\)\n(\t\treturn false;)/$1/'
+		's/\tif \(copier->stacked\)\n\t\treturn copier->stack\[--copier->stacked\];\n//'
 
 	# ---- bow: the rest --------------------------------------------------------
 

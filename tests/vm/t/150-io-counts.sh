@@ -71,6 +71,12 @@ read -ra after < <(counts)
 [ $((after[2] - before[2])) = $((149 * 3 + 1)) ] || die "$((after[2] - before[2])) writes, one page sealed"
 ok "a page sealed costs one write and no flush"
 
+# Small ones in a row: 1 1 2 3 4 6 9 14 21 blocks are copied, those behind the first of
+# each for writes to come. The page is full again: one is sealed.
+cost "61 first writes of 4 KiB, one after the other" "9 488 80 1056 9" \
+	bowio write -q -n 61 -s 4096 -r 21504+488 -g 1600 $D $W/new
+is "$(field ahead)" 52 "blocks copied ahead"
+
 # Hidden blocks are redirected: no copy.
 cost "50 writes to block 0" "0 0 50 400 0" \
 	bowio write -q -n 50 -s 4096 -r 0+8 -g 1600 $D $W/new

@@ -35,6 +35,23 @@ heal
 live
 back
 
+# The writes before begin a stream; nobody asks for the block behind the third.
+case="old contents unreadable that are copied ahead"
+begin
+put $S
+put $((S + 8))
+fail read "$((S + 24))+8" 0 0 drop
+put $((S + 16))
+was_hit "$case"
+is "$(field ahead)" 0 "$case: blocks copied ahead"
+refused $((S + 24))
+put $((S + 32))
+shows checkpoint rw 0
+heal
+put $((S + 24))
+live
+back
+
 case="two backups fail, the third does not"
 begin
 fail write "$BACKUPS" 0 2 drop
