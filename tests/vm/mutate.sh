@@ -40,9 +40,9 @@ mutations() {
 	# ---- bow: errors ----------------------------------------------------------
 
 	mutate 320-backup-error dm-cow-copy.c \
-		's/(copy->write_error = )blk_status_to_errno\(bio->bi_status\);/${1}0;/'
+		's/(static void write_end_io.*?copy->error = )blk_status_to_errno\(bio->bi_status\);/${1}0;/s'
 	mutate 320-read-error dm-cow-copy.c \
-		's/(int error = )blk_status_to_errno\(copy->bio\.bi_status\);/${1}0;/'
+		's/(static void read_end_io.*?copy->error = )blk_status_to_errno\(bio->bi_status\);/${1}0;/s'
 	mutate 320-flush-error dm-cow-bio.c \
 		's/(dev->flush_error, )blk_status_to_errno\(bio->bi_status\)/${1}0/'
 	mutate 320-page-error dm-cow-bio.c \
@@ -85,7 +85,7 @@ mutations() {
 	mutate 330-no-bound dm-cow-copy.c \
 		's/(#define MAX_PAGES) \(SZ_16M/$1 (SZ_64M/'
 	mutate 330-not-given-back dm-cow-copy.c \
-		's/(copier->pages -= copy->nr_pages;\n)\tcount\(copier, copy, -1\);\n/$1/'
+		's/(copier->pages -= copy->nr_pages;\n)\tcount\(dev, copy, -1\);\n/$1/'
 	mutate 330-no-reserve dm-cow-copy.c \
 		's/\tif \(copier->stacked\)\n\t\treturn copier->stack\[--copier->stacked\];\n//'
 	mutate 280-pages dm-cow-copy.c \
