@@ -195,7 +195,8 @@ plug() { # NAME
 	origin $1 $disk
 	bowio fill /dev/mapper/$1 $W/$1
 	take 1 $store 4096 $1
-	bowio write -q -n 32 -s 4096 -r 0+256 -g 80000 /dev/mapper/$1 $W/$1
+	# Nothing is copied ahead of writes of that size.
+	bowio write -q -n 2 -s 65536 -r 0+256 -g 80000 /dev/mapper/$1 $W/$1
 	is "$(info $1 4)" 32 "blocks kept"
 }
 
