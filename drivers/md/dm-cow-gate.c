@@ -129,6 +129,8 @@ static int add_op(struct cow *cow, u64 block, u64 nr, u64 wanted)
 		cow->voids_first = !group->nr_ops;
 		return -EAGAIN;
 	}
+	/* The group that was in flight has recorded them, if that was ever said. */
+	cow->voids_first = false;
 	nr = space_for(cow, nr);
 	if (!nr)
 		return -ENOSPC;

@@ -12,12 +12,18 @@ static struct cow_op op;
 static unsigned int pages, flushes, released, started;
 static int released_with;
 static bool others_take_it_all;
+static unsigned int memory;		/* for so many operations; 0: for any */
+static unsigned int asked;		/* when there was none */
 static bool lingering;
 static unsigned int lingers;
 
 static struct cow_op *op_alloc(struct cow *c, u32 nr)
 {
 	(void)nr;
+	if (memory && started == memory) {
+		assert_true(++asked < 10);
+		return NULL;
+	}
 	memset(&op, 0, sizeof(op));
 	if (others_take_it_all)
 		cow_map_replace(&c->map, 0, BLOCKS, COW_FREE, COW_LOOSE);
@@ -88,7 +94,7 @@ static int setup(void **data)
 	struct cow_picture pic;
 
 	disk_setup(data);
-	pages = flushes = released = started = 0;
+	pages = flushes = released = started = memory = asked = 0;
 	logdisk_extent(&disk, COW_RECORD_FREE, 160, 200);
 	disk.head.seal = 350 * BS;
 	logdisk_finish(&disk);
@@ -125,6 +131,40 @@ static void voids_alone_are_a_group(void **data)
 	cow_page_written(&cow, 0);
 	cow_turn(&cow);
 	assert_int_equal(flushes, 1);
+}
+
+/* The page was full of what was to be cancelled, but is not when that is recorded. */
+static void voids_are_waited_for_once(void **data)
+{
+	struct cow_waiter waiters[] = {
+		{ .first = 20, .last = 20 }, { .first = 30, .last = 30 }, { .first = 40, .last = 40 },
+	};
+	unsigned int i;
+
+	(void)data;
+	cow.log.head.record_count = COW_PAGE_RECORDS - 21;
+	for (i = 0; i < 10; i++)
+		cow.voids[i] = (struct cow_record) { .kind = COW_RECORD_VOID };
+	cow.nr_voids = 10;
+	memory = 2;
+	cow_write_arrived(&cow, &waiters[0]);
+	cow_turn(&cow);
+	cow_op_read_done(&op, 0, 0);
+	cow_turn(&cow);
+	assert_int_equal(pages, 1);
+	cow_write_arrived(&cow, &waiters[1]);
+	cow_write_arrived(&cow, &waiters[2]);
+	cow_turn(&cow);
+	assert_int_equal(started, 1);
+	cow_op_write_done(&op, 0);
+	cow_page_written(&cow, 0);
+	cow_turn(&cow);
+	cow_flush_done(&cow, 0);
+	/* The second one is copied, the third must wait for memory, and others not for it. */
+	cow_turn(&cow);
+	assert_int_equal(released, 1);
+	assert_int_equal(started, 2);
+	memory = 0;
 }
 
 /* A write held for want of space ends when no space can come any more. */
@@ -345,6 +385,7 @@ int main(void)
 		TEST(full_below_is_not_full_here),
 		TEST(failed_places_are_loose),
 		TEST(space_goes_while_it_is_counted),
+		TEST(voids_are_waited_for_once),
 		TEST(groups_wait_for_company),
 		TEST(streams_are_copied_ahead),
 		TEST(ahead_is_not_held_against_writes),
