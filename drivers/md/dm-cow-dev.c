@@ -316,6 +316,9 @@ void cow_dev_exit(struct cow_dev *dev)
 	cow_copier_flush(dev);
 	cow_linger_exit(dev);
 	synchronize_rcu();
+	/* While there are kicks it may still queue itself, and in the other queue. */
+	while (atomic_read(&dev->kicks))
+		flush_work(&dev->work);
 	if (dev->near_wq)
 		destroy_workqueue(dev->near_wq);
 	if (dev->wide_wq)
