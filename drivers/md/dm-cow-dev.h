@@ -65,6 +65,7 @@ struct cow_linger {
 	u32 futile;			/* how often not to wait after nobody came... */
 	u32 skip;			/* ...and how often still */
 	u64 until;			/* 0: no wait has begun */
+	u64 latest;			/* and whoever comes, not for longer than this */
 	u64 closed;			/* when the group in flight was */
 	u64 released;			/* when its first write was; 0: one has come since */
 	u64 group_ns;			/* between groups, on average */

@@ -13,7 +13,7 @@
 #include "dm-cow-compat.h"
 #include "dm-cow-dev.h"
 
-#define MAX_WAIT_NS (2 * NSEC_PER_MSEC)
+#define MAX_TAKES_NS (4 * NSEC_PER_MSEC)	/* more is not told apart */
 #define MAX_SKIP 15
 
 static enum hrtimer_restart over(struct hrtimer *timer)
@@ -37,7 +37,7 @@ void cow_linger_exit(struct cow_dev *dev)
 /* A moving average over some eight values. */
 static void average(u64 *mean, u64 value)
 {
-	*mean += ((s64)min_t(u64, value, 2 * MAX_WAIT_NS) - (s64)*mean) / 8;
+	*mean += ((s64)min_t(u64, value, MAX_TAKES_NS) - (s64)*mean) / 8;
 }
 
 void cow_linger_arrived(struct cow_dev *dev)
@@ -71,7 +71,7 @@ void cow_linger_closed(struct cow_dev *dev)
 	if (linger->until) {
 		/* Most of them must have come. */
 		if (linger->missing > linger->expected / 4)
-			linger->futile = min(2 * linger->futile + 1, MAX_SKIP);
+			linger->futile = min_t(u32, 2 * linger->futile + 1, MAX_SKIP);
 		else
 			linger->futile = 0;
 		linger->skip = linger->futile;
@@ -97,14 +97,18 @@ bool cow_linger(struct cow *cow)
 	if (!linger->missing || linger->skip)
 		return false;
 	now = ktime_get_ns();
-	if (!linger->until)
+	if (!linger->until) {
+		/* Else who comes by himself, as often as that, would make groups grow. */
 		linger->expected = linger->seen = linger->missing;
-	if (!linger->until || linger->missing < linger->seen) {
-		u64 wait = min_t(u64, 2 * linger->back_ns, MAX_WAIT_NS);
-
-		linger->until = now + wait;
-		linger->seen = linger->missing;
-		hrtimer_start(&linger->timer, ns_to_ktime(wait), HRTIMER_MODE_REL);
+		linger->latest = now + linger->group_ns / 2;
 	}
-	return now < linger->until;
+	if (!linger->until || linger->missing < linger->seen) {
+		linger->until = min(now + 2 * linger->back_ns, linger->latest);
+		linger->seen = linger->missing;
+	}
+	if (now >= linger->until)
+		return false;
+	/* Each time: whoever waits must be sure that it ends. */
+	hrtimer_start(&linger->timer, ns_to_ktime(linger->until - now), HRTIMER_MODE_REL);
+	return true;
 }
