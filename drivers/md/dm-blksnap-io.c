@@ -213,8 +213,14 @@ static void image_changed(struct snap *snap, struct snap_epoch *epoch)
 static u64 image_take(struct snap *snap, struct snap_store *store, u64 want,
 		      u64 *dest)
 {
-	return snap_store_take(store, snap->cow->geo.block_sectors, want, dest,
-			       &snap->cow->sparing);
+	struct cow *cow = snap->cow;
+	bool little_left;
+	u64 nr = snap_store_take(store, cow->geo.block_sectors, want, dest, &little_left);
+
+	/* Copies go there; what is private to an image may be in an older store. */
+	if (store->opened.bdev == cow_to_dev(cow)->dest_bdev)
+		cow->sparing = little_left;
+	return nr;
 }
 
 static u64 image_left(struct snap *snap, struct snap_store *store)

@@ -299,6 +299,7 @@ void cow_copy_start(struct cow_op *op)
 	struct copy_op *copy = container_of(op, struct copy_op, op);
 
 	copy->summed = op->cow->unlogged;	/* nobody asks for it */
+	copy->crc = 0;
 	copy_bio(copy, cow_to_dev(op->cow)->bdev, REQ_OP_READ, op->source, read_end_io);
 	submit_bio_noacct(&copy->bio);
 }

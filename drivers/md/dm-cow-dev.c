@@ -76,10 +76,12 @@ static void note_width(struct cow_dev *dev)
 	unsigned int pages = dev->copier.pages;
 
 	dev->width = max(dev->width, pages);
+	if (dev->width > WIDE_PAGES)
+		WRITE_ONCE(dev->wide, true);
 	if (pages)
 		return;
-	if (dev->width)
-		WRITE_ONCE(dev->wide, dev->width > WIDE_PAGES);
+	if (dev->width && dev->width <= WIDE_PAGES)
+		WRITE_ONCE(dev->wide, false);
 	dev->width = 0;
 }
 
