@@ -223,7 +223,9 @@ static void run_end(struct cow *cow, struct cow_exclusive *self)
 void cow_lose(struct cow *cow, int error)
 {
 	if (cow->unlogged) {
-		cow->env->abandon(cow, error);
+		/* Of the copies of a group each may fail: the first one is all it takes. */
+		if (!cow->passing)
+			cow->env->abandon(cow, error);
 		return;
 	}
 	/* What has been gathered is not written any more... */
