@@ -65,6 +65,22 @@ static const struct cow_io_ops keep_io_ops = {
 	.flush = keep_flush,
 };
 
+/* ---- what is told ------------------------------------------------------- */
+
+/* Whoever has found that the device fails: it is said once. */
+static void unlock(struct snap_keep *keep)
+{
+	bool tell = keep->track.lost && !keep->told;
+
+	keep->told = keep->track.lost;
+	mutex_unlock(&keep->lock);
+	if (!tell)
+		return;
+	DMERR("%pg: the tracking device fails: changes are not tracked over a reboot",
+	      keep->opened.bdev);
+	snap_origin_tell(keep->origin);
+}
+
 /* ---- writes that wait --------------------------------------------------- */
 
 /* Before marks are wanted the mutex is held, before writes are let go it is not. */
@@ -74,10 +90,8 @@ static void record(struct snap_keep *keep, struct list_head *writes,
 	struct snap_image_bio *pb;
 	struct cow_waiter *waiter;
 	struct bio *bio;
-	bool lost;
 
 	mutex_lock(&keep->lock);
-	lost = keep->track.lost;
 	list_for_each_entry(waiter, writes, node) {
 		bio = dm_bio_from_per_bio_data(waiter, sizeof(*waiter));
 		snap_track_want(&keep->track, bio->bi_iter.bi_sector, bio_sectors(bio));
@@ -85,9 +99,8 @@ static void record(struct snap_keep *keep, struct list_head *writes,
 	list_for_each_entry(pb, image_writes, request.node)
 		snap_track_want(&keep->track, pb->iter.bi_sector,
 				pb->iter.bi_size >> SECTOR_SHIFT);
-	if (snap_track_record(&keep->track) && !lost)
-		DMERR("I/O error on a tracking device: changes are not tracked over a reboot");
-	mutex_unlock(&keep->lock);
+	snap_track_record(&keep->track);
+	unlock(keep);
 }
 
 static void keep_work(struct work_struct *work)
@@ -147,7 +160,7 @@ void snap_keep_record(struct snap_keep *keep)
 
 	mutex_lock(&keep->lock);
 	snap_track_record(&keep->track);
-	mutex_unlock(&keep->lock);
+	unlock(keep);
 	memalloc_noio_restore(noio);
 }
 
@@ -158,7 +171,7 @@ int snap_keep_save(struct snap_keep *keep)
 
 	mutex_lock(&keep->lock);
 	r = keep->track.live ? snap_track_save(&keep->track) : -EIO;
-	mutex_unlock(&keep->lock);
+	unlock(keep);
 	memalloc_noio_restore(noio);
 	return r;
 }
@@ -166,27 +179,21 @@ int snap_keep_save(struct snap_keep *keep)
 void snap_keep_pause(struct snap_keep *keep, bool last)
 {
 	unsigned int noio = memalloc_noio_save();
-	int r;
 
 	mutex_lock(&keep->lock);
-	r = snap_track_pause(&keep->track, last);
-	mutex_unlock(&keep->lock);
+	snap_track_pause(&keep->track, last);
+	unlock(keep);
 	memalloc_noio_restore(noio);
-	if (r)
-		DMERR("I/O error on a tracking device: changes are not tracked over a reboot");
 }
 
 void snap_keep_resume(struct snap_keep *keep)
 {
 	unsigned int noio = memalloc_noio_save();
-	int r;
 
 	mutex_lock(&keep->lock);
-	r = snap_track_resume(&keep->track);
-	mutex_unlock(&keep->lock);
+	snap_track_resume(&keep->track);
+	unlock(keep);
 	memalloc_noio_restore(noio);
-	if (r)
-		DMERR("I/O error on a tracking device: changes are not tracked over a reboot");
 }
 
 void snap_keep_close(struct snap_keep *keep)

@@ -136,7 +136,7 @@ static int origin_keep(struct cow_dev *dev, const struct cow_op *op)
 }
 
 /* An epoch may have no image that could be told. */
-static void tell(struct snap_origin *origin)
+void snap_origin_tell(struct snap_origin *origin)
 {
 	mutex_lock(&origin->event_lock);
 	if (origin->told)
@@ -161,7 +161,7 @@ static void origin_abandon(struct cow_dev *dev, int error)
 		     error == -ENOSPC ? SNAP_OVERFLOW :
 		     error == -ENODEV ? SNAP_DETACHED :
 		     error == -ECANCELED ? SNAP_FORGOTTEN : SNAP_FAILED);
-	tell(origin);
+	snap_origin_tell(origin);
 	if (error == -ECANCELED)
 		return;
 	DMWARN("%s: snapshots are lost: %s", dm_device_name(dev->md),
@@ -174,7 +174,7 @@ static void origin_event(struct cow_dev *dev, enum cow_event event)
 {
 	if (event == COW_EVENT_STALE)
 		snap_log_stale(dev_to_origin(dev));
-	tell(dev_to_origin(dev));
+	snap_origin_tell(dev_to_origin(dev));
 }
 
 static bool origin_copy_begins(struct cow_dev *dev)

@@ -66,6 +66,7 @@ struct snap_keep {
 
 	struct mutex lock;		/* held over I/O; guards what precedes, and this: */
 	struct snap_track track;
+	bool told;			/* that it is lost */
 
 	struct workqueue_struct *wq;
 	struct work_struct work;
@@ -189,6 +190,9 @@ void snap_origin_marked(struct snap_origin *origin, struct cow_waiter *waiter);
 /* These sectors count as changed, once recorded. The origin's lock is held: no take. */
 void snap_origin_mark(struct snap_origin *origin, u64 sector, u64 nr);
 void snap_origin_record_marks(struct snap_origin *origin);
+
+/* An event on the origin's device, if it has one still. May sleep. */
+void snap_origin_tell(struct snap_origin *origin);
 
 /* dm-blksnap-inside.c */
 

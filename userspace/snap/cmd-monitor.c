@@ -265,6 +265,9 @@ static void look_at(struct monitor *mon, unsigned int n)
 
 	if (is_live(dev) && is_first_of_store(mon, n))
 		look_at_store(mon, dev);
+	if (dev->kind == SNAP_ORIGIN && dev->tracking_lost)
+		tell(mon, "untracked", dev->name,
+		     "the tracking device has failed: after the next snapshot, and after a reboot, everything counts as changed");
 	if (is_live(dev)) {
 		set_mark(mon, dev);
 	} else if (dev->kind == SNAP_IMAGE && strcmp(dev->state, "new")) {

@@ -38,6 +38,10 @@ state() {
 	dmsetup status o | cut -d' ' -f16
 }
 
+events() {
+	dmsetup info -c --noheadings -o events o
+}
+
 dmsetup create track --table "0 64 linear $D3 0"
 dmsetup create under --table "0 32776 linear $D1 0"
 
@@ -164,10 +168,24 @@ since=$last
 dmsetup reload track --table "0 64 error"
 dmsetup suspend --noflush track
 dmsetup resume track
+blksnap monitor --json >$work/told 2>/dev/null &
+monitor=$!
+events=$(events)
 write 700 1
+has_come() { [ "$(events)" -gt $events ]; }
+wait_for 20 has_come
 is "$(state)" lost
+wait_for 20 grep -q '"event":"untracked","name":"o"' $work/told
 is "$(blksnap list --json | jq '.origins[0].tracking_lost')" true
 write 800 1
+not dmsetup message o 0 save 2>/dev/null
+dmsetup suspend o
+dmsetup resume o
+# Of all that once.
+is "$(events)" $((events + 1)) "events"
+is "$(wc -l <$work/told)" 1 "what the monitor has told"
+kill $monitor
+wait $monitor || :
 dmsetup reload track --table "0 64 linear $D3 0"
 dmsetup suspend --noflush track
 dmsetup resume track
