@@ -605,7 +605,7 @@ static int run(int argc, char **argv)
 	if (!req.store_path)
 		return bow_usage_error(&cmd_take, "--store is needed: a block device or file for old contents");
 	if (req.persistent && argc - optind > 1)
-		return bow_usage_error(&cmd_take, "one origin, please: each persistent snapshot has a store of its own");
+		return bow_usage_error(&cmd_take, "one origin, please: each persistent snapshot has a store of its own; take one after the other, or without --persistent all at one instant");
 	return take_named(&req, argv + optind, (unsigned int)(argc - optind));
 }
 

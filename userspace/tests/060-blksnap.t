@@ -51,6 +51,8 @@ exits 2 "detach: too many arguments" "$BLKSNAP" detach a b
 exits 2 "list: too many arguments" "$BLKSNAP" list a b
 exits 2 "remove --all: no origin" "$BLKSNAP" remove --all
 
+exits 2 "take --persistent: two origins" "$BLKSNAP" take --persistent --store x a b
+says err "one after the other, or without --persistent" "what to do instead is said"
 exits 2 "take: no store" "$BLKSNAP" take a
 says err "store" "it is named"
 for size in 3000 2K 2M -4096 64Q ''; do
