@@ -4,7 +4,8 @@
 #
 # Images of origins that are written to at the edges of blocks, at the ends of the
 # device and anywhere else, in all sizes: blocks of 4 KiB, 64 KiB and 1 MiB, a
-# device that ends inside a block, sectors of 512 and of 4096 bytes on either side.
+# device that ends inside a block, sectors of 512 and of 4096 bytes on either side; and
+# secure erase.
 
 # shellcheck disable=SC2015,SC2017,SC2046,SC2086,SC2154,SC2207
 # shellcheck source=/dev/null
@@ -40,7 +41,6 @@ round() { # NAME DEVICE STORE BLOCK-SIZE LOGICAL-BLOCK
 	bowio write -t 2 -n 8 -s $lbs:65536 -a $lbs -g 10000 /dev/mapper/c-1 $W/c-1 >/dev/null
 	bowio zeroout -r $((bytes / 512 - lbs / 512))+$((2 * lbs / 512)) /dev/mapper/c $W/c
 	bowio discard -r $((lbs / 512))+$((4 * bytes / 512)) /dev/mapper/c
-	not blkdiscard --secure /dev/mapper/c 2>/dev/null
 	shows c-1 c-2
 	bowio verify /dev/mapper/c $W/c
 	gone c-1
@@ -49,9 +49,33 @@ round() { # NAME DEVICE STORE BLOCK-SIZE LOGICAL-BLOCK
 	ok "$name" true
 }
 
+# A device that would do it: with a snapshot and without, the target does not offer it.
+secure_erase() {
+	local snapshots
+
+	dmsetup create below --table "0 $(sectors "$disk") secure $disk"
+	blkdiscard --secure -l 1M /dev/mapper/below
+	is "$(dmsetup status below | cut -d' ' -f4)" 1 "secure erases"
+	origin c /dev/mapper/below
+	bowio fill /dev/mapper/c $W/c
+	for snapshots in 0 1; do
+		not blkdiscard --secure -l 1M /dev/mapper/c 2>$W/err
+		grep -q 'not supported' $W/err || die "secure erase: $(cat $W/err)"
+		bowio verify /dev/mapper/c $W/c
+		[ $snapshots = 1 ] || take 1 $store 4096 c
+	done
+	not blkdiscard --secure -l 1M /dev/mapper/c-1 2>/dev/null
+	shows c-1
+	is "$(dmsetup status below | cut -d' ' -f4)" 1 "secure erases"
+	gone c-1 c below
+	ok "secure erase" true
+}
+
 disk store 256
 store=$disk
 disk a 12
+modprobe dm-secure
+secure_erase
 for bytes in 4096 65536 1048576; do
 	round "blocks of $bytes" "$disk" "$store" $bytes 512
 done
