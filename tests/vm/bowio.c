@@ -13,6 +13,7 @@
 #include <getopt.h>
 #include <linux/fs.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -409,6 +410,7 @@ struct writer {
 };
 
 static int ack_fd = -1;
+static volatile sig_atomic_t enough;	/* SIGTERM: what has begun is ended, no more */
 
 static struct range whole_range(void)
 {
@@ -436,12 +438,17 @@ static uint64_t below(struct writer *w, uint64_t limit)
 	return next_random(&w->random) % limit;
 }
 
+static uint64_t stripe_size(void)
+{
+	return (2 * opt.max + opt.align) / SECTOR;
+}
+
 static void random_place(struct writer *w, uint64_t *sector, uint64_t *nr)
 {
 	struct range all = opt.nr_ranges ? opt.ranges[below(w, opt.nr_ranges)] :
 					   whole_range();
 	uint64_t align = opt.align / SECTOR, max = opt.max / SECTOR;
-	uint64_t stripe = 2 * max + align;
+	uint64_t stripe = stripe_size();
 	uint64_t stripes = (all.len + stripe - 1) / stripe;
 	uint64_t mine = (stripes + opt.threads - 1 - w->index) / opt.threads;
 	uint64_t start, len;
@@ -526,9 +533,15 @@ static void *write_all(void *arg)
 	struct writer *w = arg;
 	uint64_t i;
 
-	for (i = 0; i < opt.count; i++)
+	for (i = 0; i < opt.count && !enough; i++)
 		write_one(w, i);
 	return NULL;
+}
+
+static void stop(int signal)
+{
+	(void)signal;
+	enough = 1;
 }
 
 static void init_writer(struct writer *w, unsigned int index)
@@ -549,6 +562,7 @@ static int cmd_write(char **argv)
 	uint64_t done = 0, full = 0;
 	unsigned int i;
 
+	signal(SIGTERM, stop);
 	open_device(argv[0], O_RDWR);
 	open_model(argv[1]);
 	if (opt.ack)
@@ -596,6 +610,43 @@ static int cmd_replay(char **argv)
 		total += buf[0];
 	}
 	printf("%llu\n", (unsigned long long)total);
+	return 0;
+}
+
+/*
+ * The device is what another one was while a `write` with the same options went on, the
+ * model a copy of its model of that moment: each thread had written so much, and may
+ * have been about to say so of one write more. Where the device has that, so has the
+ * model from now on; that it has nothing else is for `verify`. Prints how many writes the
+ * model knows of.
+ */
+static int cmd_settle(char **argv)
+{
+	uint64_t *buf = buffer(CHUNK), at, i, nr, stripe = stripe_size(), known = 0;
+	uint32_t next[MAX_THREADS];
+	unsigned int w;
+
+	open_device(argv[0], O_RDONLY);
+	open_model(argv[1]);
+	for (w = 0; w < opt.threads; w++)
+		next[w] = opt.generation + w;
+	for (i = 0; i < dev.sectors; i++) {
+		w = i / stripe % opt.threads;
+		if (model[i] != UNKNOWN && model[i] >= next[w])
+			next[w] = model[i] + opt.threads;
+	}
+	for (at = 0; at < dev.sectors; at += nr) {
+		nr = chunk_at(at);
+		read_run(dev.fd, buf, at, nr);
+		for (i = 0; i < nr; i++) {
+			w = (at + i) / stripe % opt.threads;
+			if (says(buf + i * WORDS, at + i, next[w]))
+				model[at + i] = next[w];
+		}
+	}
+	for (w = 0; w < opt.threads; w++)
+		known += (next[w] - opt.generation - w) / opt.threads;
+	printf("%llu\n", (unsigned long long)known);
 	return 0;
 }
 
@@ -766,6 +817,7 @@ static const struct command {
 	{ "check", 2, cmd_check },
 	{ "save", 2, cmd_save }, { "compare", 2, cmd_compare },
 	{ "write", 2, cmd_write }, { "replay", 2, cmd_replay },
+	{ "settle", 2, cmd_settle },
 	{ "discard", 1, cmd_discard }, { "zeroout", 2, cmd_zeroout },
 	{ "trim", 2, cmd_trim }, { "header", 1, cmd_header },
 };
@@ -773,7 +825,7 @@ static const struct command {
 static void usage(void)
 {
 	fputs("usage: bowio COMMAND DEVICE [MODEL|IMAGE] [OPTION]...\n"
-	      "  fill model write verify check replay zeroout trim: DEVICE MODEL\n"
+	      "  fill model write verify check replay settle zeroout trim: DEVICE MODEL\n"
 	      "  save compare: DEVICE IMAGE; discard header: DEVICE\n"
 	      "  -t threads  -n count each  -s bytes[:bytes] size  -a bytes alignment\n"
 	      "  -r first+len  sectors to write, check, discard or zero; may be repeated\n"
