@@ -147,6 +147,52 @@ disk_gone two
 take 1 $store 4096 c
 ok "nothing is shown of it, nothing is written to it" true
 
+# --- an image is removed by force, while it is read and written to ----------------------
+
+# For that it gets another table: what is on its way ends first, what comes later is an
+# error, and the origin goes on.
+below_is() { # TABLE
+	dmsetup suspend --nolockfs c
+	dmsetup reload below --table "$1"
+	dmsetup suspend --nolockfs below
+	dmsetup resume below
+	dmsetup resume c
+}
+
+busy_with() { # DEVICE REQUESTS
+	local f
+
+	read -ra f <"/sys/dev/block/$(dmsetup info -c --noheadings --separator : -o major,minor $1)/stat"
+	[ "${f[8]}" -ge $2 ]
+}
+
+write
+below_is "0 $(sectors $low) delay $low 0 $((500 * VM_SLOW)) $low 0 0"
+for n in 1 2 3 4; do
+	while dd if=/dev/mapper/c-1 of=/dev/null bs=64k skip=$((n * 20)) iflag=direct status=none \
+			2>$W/reader$n; do
+		:
+	done &
+done
+while bowio write -t 2 -n 50 -s 4096 -g 45000 /dev/mapper/c-1 $W/c-1 >/dev/null 2>$W/writer; do
+	:
+done &
+wait_for 60 busy_with c-1 4
+dmsetup remove --force c-1 >/dev/null 2>&1 || :	# they have it open
+is "$(info c 1) $(info c 2)" "idle 0" "the origin"
+wait
+for f in reader1 reader2 reader3 reader4 writer; do
+	grep -q 'Input/output error' $W/$f || die "$f: $(cat $W/$f)"
+done
+! dm_exists c-1 || gone c-1
+below_is "0 $(sectors $low) linear $low 0"
+write
+bowio verify /dev/mapper/c $W/c
+take 1 $store 4096 c
+write
+shows c-1
+ok "an image removed by force, with I/O on its way" true
+
 # --- the disk below fails ---------------------------------------------------------------------
 
 # From the second half on; what is kept already is not concerned.
