@@ -184,6 +184,8 @@ mutations() {
 		's/(\tif \(!must_wait\(origin, bio, waiter\))/\tif (bio_op(bio) == REQ_OP_WRITE_ZEROES)\n\t\treturn pass(origin, bio);\n$1/'
 	mutate 411-discard-passes dm-blksnap-origin.c \
 		's/(Advice; what is discarded now[^\n]*\n)\t\tbio_endio\(bio\);\n\t\treturn DM_MAPIO_SUBMITTED;/$1\t\treturn pass(origin, bio);/'
+	mutate 411-secure-erase dm-blksnap-origin.c \
+		's/(\tti->num_discard_bios = 1;\n)/$1\tti->num_secure_erase_bios = 1;\n/'
 	mutate 410-zones dm-cow-dev.c \
 		's/if \((bdev_is_zoned\(bdev\)\))/if (0 && $1/'
 	mutate 410-no-room-is-an-error dm-blksnap-epoch.c \
@@ -198,6 +200,10 @@ mutations() {
 		's/(place\.store = epoch->store;\n\t\t\tbreak;\n\t\t\}\n)/$1\t\tbreak;\n/'
 	mutate 412-needed-epoch-freed dm-blksnap-epoch.c \
 		's/(\t\tif \(epoch->has_image \|\| epoch->held\)\n\t\t\t)return;/$1continue;/'
+	mutate 412-late dm-blksnap-arm.c \
+		's/static int arm\(/unsigned long late;\n$&/; s/(\tsmp_store_release\(&origin->armed, true\);)/\tlate = jiffies + HZ;\n$1/' \
+		dm-blksnap-origin.c \
+		's/static int map_armed\(/extern unsigned long late;\n$&/; s/(if \()(!must_wait\(origin, bio, waiter\)\))/${1}time_before(jiffies, late) || $2/'
 	mutate 413-origin-gone-unnoticed dm-blksnap-origin.c \
 		's/\t\tcow_dev_call\(&origin->dev, abandon_all, &removed, true\);\n/\t\t(void)abandon_all;\n\t\t(void)removed;\n/'
 	mutate 413-origin-without-device dm-cow-dev.c \
@@ -261,6 +267,12 @@ mutations() {
 		's/(\tstatus = read_map\(fd, &walk, image, bytes\);\n)/\tsleep(2);\n$1/'
 	mutate 430-generation-outlives-the-table dm-blksnap-origin.c \
 		's/\t\tsnap_cbt_restart\(&origin->cbt\);\n//'
+	mutate 431-loss-untold dm-blksnap-keep.c \
+		's/\tsnap_origin_tell\(keep->origin\);\n//'
+	mutate 431-told-again dm-blksnap-keep.c \
+		's/keep->track\.lost && !keep->told;/keep->track.lost;/'
+	mutate 431-monitor-silent userspace/snap/cmd-monitor.c \
+		's/dev->kind == SNAP_ORIGIN && dev->tracking_lost/0/'
 	mutate 440-change-unnoticed userspace/snap/cmd-export.c \
 		's/(snprintf\(text, EXPORT_STAMP, "%llu:%llu", )written, discarded\);/${1}0ULL, 0ULL);/'
 	mutate 440-mounted userspace/snap/cmd-export.c \
@@ -290,6 +302,8 @@ mutations() {
 		's/\tif \(!status && store->created\)\n\t\tstatus = wipe_start\(store\);\n/\t(void)wipe_start;\n/'
 	mutate 462-log-swept-away userspace/snap/snap-file.c \
 		's/return file->open_count \|\| snap_store_has_log\(file->number, 0\);/return file->open_count;/'
+	mutate 462-moved-and-believed dm-cow-picture.c \
+		's/\*matches = cow_crc\([^;]*;/*matches = true; (void)crc;/'
 	mutate 464-blocks-of-the-store-kept dm-blksnap-inside.c \
 		's/\t\tr = snap_epoch_blank\(&image->epoch, pin->extents\[i\]\.place,/\t\tr = 0 * snap_epoch_blank(\&image->epoch, pin->extents[i].place + 1024,/'
 	mutate 464-sector-mistold userspace/snap/cmd-take.c \
@@ -301,7 +315,7 @@ mutations() {
 	mutate 465-stale-unsaid dm-cow-apart.c \
 		's/\tif \(\*r\)\n\t\tcow->env->event/\tif (0)\n\t\tcow->env->event/'
 	mutate 465-loss-untold dm-blksnap-origin.c \
-		's/(SNAP_FORGOTTEN : SNAP_FAILED\);\n)\ttell\(origin\);\n/$1/'
+		's/(SNAP_FORGOTTEN : SNAP_FAILED\);\n)\tsnap_origin_tell\(origin\);\n/$1/'
 	mutate 465-header-not-put-back dm-cow-apart.c \
 		's/(Before anything is written to the origin.*?\tif \()r\)/${1}0 * r)/s'
 	mutate 465-store-gone-unnoticed dm-blksnap-image.c \

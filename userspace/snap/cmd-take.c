@@ -371,7 +371,7 @@ static int explain(const struct request *req, const struct critical *crit)
 	if (req->store.is_file && !req->store.shared && bow_dm_exists(req->store.name))
 		error_msg("%s goes with the snapshots that need it by now", req->store.path);
 	if (req->resume)
-		return fail(BOW_SYSTEM, "%s: not resumed; do not mount it, 'blksnap restore' still leads back until something is written",
+		return fail(BOW_SYSTEM, "%s: not resumed; do not mount it: if 'blksnap check' finds the log good, 'blksnap restore' leads back until something is written",
 			    req->images[0].origin.name);
 	return fail(BOW_SYSTEM, "no snapshot was taken, of none of the origins");
 }
@@ -683,6 +683,7 @@ const struct command cmd_resume = {
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n\n"
 	"Exit status: 0 done, 2 usage, 8 system error, 16 refused. If it is not 0, do not\n"
-	"mount the origin: 'blksnap restore' still leads back until something is written.\n",
+	"mount the origin: if the log is good, see 'blksnap check', 'blksnap restore' still\n"
+	"leads back until something is written.\n",
 	.run = run_resume,
 };

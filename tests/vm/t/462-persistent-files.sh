@@ -236,3 +236,82 @@ dmsetup remove --retry o-one
 exits 0 blksnap remove --all o
 [ ! -e "$f" ] || die "the file is left over"
 no_files
+
+# ---- moved, while nobody guards it ---------------------------------------------------------
+
+# In two pieces, and a snapshot in it; with as much free space before it.
+taken_at_the_end() {
+	fallocate -l 40M $other/piece1
+	fallocate -l 4M "$f"
+	fallocate -l 4M $other/piece2
+	fallocate -l 8M "$f"
+	chmod 600 "$f"
+	dd if=$low of=$work/want bs=1M iflag=direct status=none
+	exits 0 blksnap take --persistent -n one --block-size 4K --store "$f" o
+	mount /dev/mapper/o $mnt
+	change $mnt
+	extents_of "$f" >$work/extents
+	[ "$(wc -l <$work/extents)" -gt 1 ] || die "it is in one piece"
+	reboot_by_hand o-one
+}
+
+has_moved() {
+	sync -f $other
+	extents_of "$f" >$work/now
+	! cmp -s $work/extents $work/now || die "the file has not been moved"
+}
+
+umount $other
+make_fs ext4 /dev/mapper/other
+mount /dev/mapper/other $other
+step "moved by a filesystem that is made smaller, with what is in it: as good as before"
+taken_at_the_end
+rm $other/piece?
+umount $other
+resize2fs -f -M /dev/mapper/other >/dev/null 2>&1
+mount /dev/mapper/other $other
+has_moved
+exits 1 blksnap check --store "$f" $low
+says 'good snapshot'
+exits 0 blksnap attach --create o $low
+exits 0 blksnap resume -n two --store "$f" o
+same o-two
+exits 0 blksnap remove two
+rm -f "$f"
+umount $other
+
+step "moved through the filesystem, which sees nothing in it: nothing is there"
+make_fs ext4 /dev/mapper/other
+mount /dev/mapper/other $other
+taken_at_the_end
+rm $other/piece?
+e4defrag "$f" >/dev/null
+has_moved
+exits 0 blksnap check --store "$f" $low
+says 'no snapshot in that store'
+exits 0 blksnap attach --create o $low
+exits 16 blksnap resume -n two --store "$f" o
+says 'no snapshot in that store'
+rm "$f"
+
+step "moved but for its beginning: refused"
+taken_at_the_end
+fallocate -p -o 64K -l 8128K "$f"
+n=4096
+while [ $n -gt 0 ]; do
+	fallocate -l ${n}K $other/filler$n.$RANDOM 2>/dev/null || n=$((n / 2))
+done
+rm $other/piece1
+fallocate -l 8M "$f"
+has_moved
+is "$(head -n 1 $work/now | cut -d' ' -f1)" "$(head -n 1 $work/extents | cut -d' ' -f1)" "where it begins"
+sum=$(sum_of $low)
+for command in check restore; do
+	exits 4 blksnap $command --store "$f" $low
+	says 'neither backup nor source match'
+done
+exits 0 blksnap attach --create o $low
+exits 8 blksnap resume -n two --store "$f" o
+says 'needs cleaning'
+no_images
+is "$(sum_of $low)" "$sum" "the origin"
