@@ -97,26 +97,8 @@ mv $other/c $other/d
 mine $other/c
 bad_table "not those of the table" "$good 3 extents $extents $crc"
 bad_table "No such device" "0 $sectors blksnap-file /dev/no $path"
-end
 
-step "btrfs: even a file that could be swapped to"
-make_fs btrfs $D2
-mount -o nodatacow $D2 $other
-mine $other/f
-refused 16 'ext4, xfs or f2fs' $other/f
-bad_table "cannot be pinned" "0 2048 blksnap-file $D2 $other/f"
-end
-
-if ! long; then
-	# make check-long has the rest.
-	umount $work/tmpfs
-	exits 0 blksnap detach o
-	dmsetup remove under
-	exit
-fi
-
-step "xfs: shared blocks, an active swap file, attributes"
-sharing_xfs
+step "xfs: shared blocks, an active swap file"
 refused 16 'shares blocks' $other/a
 refused 16 'shares blocks' $other/b --force
 dd if=/dev/zero of=$other/swap bs=1M count=2 status=none
@@ -126,34 +108,14 @@ swapon $other/swap
 refused 16 'has contents' $other/swap
 refused 8 'open for writing, or swaps to it' $other/swap --force
 swapoff $other/swap
-mine $other/c
-chown 1 $other/c
-refused 16 'others than root' $other/c
-chown 0 $other/c
-: >$other/empty
-chmod 600 $other/empty
-refused 16 'not a single page' $other/empty
-mkdir $other/dir
-xfs_io -c 'chattr +i' $other/dir
-refused 8 'cannot create it' $other/dir/new --size 1M
-xfs_io -r -c 'chattr -i' $other/dir
-# What keeps everybody else off it does no harm.
-for flag in i a; do
-	xfs_io -r -c "chattr +$flag" $other/c
-	exits 0 blksnap take -n s --store $other/c o
-	exits 0 blksnap remove s
-	until_true xfs_io -r -c "chattr -$flag" $other/c 2>/dev/null
-done
 end
 
-step "xfs: the realtime device"
-mkfs.xfs -q -f -m reflink=0,rmapbt=0 -r rtdev=$D3 $D2
-mount -o rtdev=$D3 $D2 $other
-xfs_io -f -c 'chattr +r' $other/r
-mine $other/r
-refused 16 'realtime device' $other/r
-xfs_io -c 'chattr +t' $other
-refused 16 'realtime device' $other/new --size 1M
+step "btrfs: even a file that could be swapped to"
+make_fs btrfs $D2
+mount -o nodatacow $D2 $other
+mine $other/f
+refused 16 'ext4, xfs or f2fs' $other/f
+bad_table "cannot be pinned" "0 2048 blksnap-file $D2 $other/f"
 end
 
 step "ext4: within the inode, and encrypted"
@@ -175,43 +137,91 @@ refused 16 'is encrypted' $other/secret/new --size 1M
 bad_table "cannot be pinned" "0 2048 blksnap-file $D2 $other/secret/f"
 end
 
-step "f2fs: compressed, and on a second device"
-mkfs.f2fs -q -f -t 0 -O extra_attr,compression $D2 >/dev/null
-mount -o compress_algorithm=lz4,compress_extension=z $D2 $other
-dd if=/dev/zero of=$other/a.z bs=64k count=16 conv=fsync status=none
-chmod 600 $other/a.z
-refused 16 'is compressed' $other/a.z
-refused 16 'is compressed' $other/a.z --force
-mine $other/b.z
-refused 16 'is compressed' $other/b.z --force
-bad_table "cannot be pinned" "0 2048 blksnap-file $D2 $other/a.z"
-# One of our own is told not to be.
-exits 0 blksnap take -n s --store $other/c.z --size 4M o
-exits 0 blksnap remove s
-end
-mkfs.f2fs -q -f -t 0 -c $D3 $D_ODD >/dev/null
-mount $D_ODD $other
-refused 16 'first device' $other/new --size 100M
-end
+attributes() {
+	step "xfs: attributes"
+	sharing_xfs
+	mine $other/c
+	chown 1 $other/c
+	refused 16 'others than root' $other/c
+	chown 0 $other/c
+	: >$other/empty
+	chmod 600 $other/empty
+	refused 16 'not a single page' $other/empty
+	mkdir $other/dir
+	xfs_io -c 'chattr +i' $other/dir
+	refused 8 'cannot create it' $other/dir/new --size 1M
+	xfs_io -r -c 'chattr -i' $other/dir
+	# What keeps everybody else off it does no harm.
+	for flag in i a; do
+		xfs_io -r -c "chattr +$flag" $other/c
+		exits 0 blksnap take -n s --store $other/c o
+		exits 0 blksnap remove s
+		until_true xfs_io -r -c "chattr -$flag" $other/c 2>/dev/null
+	done
+	end
+}
 
-step "filesystems that are not on one device, or do not tell"
-make_fs ext4 $D2
-mount $D2 $other
-mkdir $other/l $other/u $other/w $other/m
-mine $other/l/f
-mount -t overlay none -o lowerdir=$other/l,upperdir=$other/u,workdir=$other/w $other/m
-mine $work/tmpfs/f
-for dir in $other/m $work/tmpfs; do
-	refused 16 'ext4, xfs or f2fs' $dir/f
-	refused 16 'ext4, xfs or f2fs' $dir/new --size 1M
-done
-umount $other/m
-end
-make_fs vfat $D2
-mount $D2 $other
-refused 16 'ext4, xfs or f2fs' $other/new --size 1M
-end
+no_place() {
+	step "filesystems that are not on one device, or do not tell"
+	make_fs ext4 $D2
+	mount $D2 $other
+	mkdir $other/l $other/u $other/w $other/m
+	mine $other/l/f
+	mount -t overlay none -o lowerdir=$other/l,upperdir=$other/u,workdir=$other/w $other/m
+	mine $work/tmpfs/f
+	for dir in $other/m $work/tmpfs; do
+		refused 16 'ext4, xfs or f2fs' $dir/f
+		refused 16 'ext4, xfs or f2fs' $dir/new --size 1M
+	done
+	umount $other/m
+	end
+	make_fs vfat $D2
+	mount $D2 $other
+	refused 16 'ext4, xfs or f2fs' $other/new --size 1M
+	end
+}
+
+realtime() {
+	step "xfs: the realtime device"
+	mkfs.xfs -q -f -m reflink=0,rmapbt=0 -r rtdev=$D3 $D2
+	mount -o rtdev=$D3 $D2 $other
+	xfs_io -f -c 'chattr +r' $other/r
+	mine $other/r
+	refused 16 'realtime device' $other/r
+	xfs_io -c 'chattr +t' $other
+	refused 16 'realtime device' $other/new --size 1M
+	end
+}
+
+f2fs() {
+	step "f2fs: compressed, and on a second device"
+	mkfs.f2fs -q -f -t 0 -O extra_attr,compression $D2 >/dev/null
+	mount -o compress_algorithm=lz4,compress_extension=z $D2 $other
+	dd if=/dev/zero of=$other/a.z bs=64k count=16 conv=fsync status=none
+	chmod 600 $other/a.z
+	refused 16 'is compressed' $other/a.z
+	refused 16 'is compressed' $other/a.z --force
+	mine $other/b.z
+	refused 16 'is compressed' $other/b.z --force
+	bad_table "cannot be pinned" "0 2048 blksnap-file $D2 $other/a.z"
+	# One of our own is told not to be.
+	exits 0 blksnap take -n s --store $other/c.z --size 4M o
+	exits 0 blksnap remove s
+	end
+	mkfs.f2fs -q -f -t 0 -c $D3 $D_ODD >/dev/null
+	mount $D_ODD $other
+	refused 16 'first device' $other/new --size 100M
+	end
+}
+
+# make check-long has the rest.
+if long; then
+	attributes
+	realtime
+	f2fs
+	no_place
+fi
+
 umount $work/tmpfs
-
 exits 0 blksnap detach o
 dmsetup remove under
