@@ -130,6 +130,8 @@ mutations() {
 		's/if \(on_full == COW_FULL_COMMIT && !cow->failed\)/if (0)/'
 	mutate 250-fail-passes dm-cow-gate.c \
 		's/(else \{\n\t\tcow->env->release\(cow, waiter, )-ENOSPC/${1}0/'
+	mutate 140-secure-erase dm-bow-target.c \
+		's/(\tti->num_discard_bios = 1;\n)/$1\tti->num_secure_erase_bios = 1;\n/'
 	mutate 260-discard-passes dm-bow-map.c \
 		's/return complete_bio\(bio\);(\n\}\n\nstatic int map_checkpoint)/return pass_discard(bow, bio);$1/'
 	mutate 260-discard-frees dm-bow-map.c \
@@ -204,6 +206,8 @@ mutations() {
 		's/static int arm\(/unsigned long late;\n$&/; s/(\tsmp_store_release\(&origin->armed, true\);)/\tlate = jiffies + HZ;\n$1/' \
 		dm-blksnap-origin.c \
 		's/static int map_armed\(/extern unsigned long late;\n$&/; s/(if \()(!must_wait\(origin, bio, waiter\)\))/${1}time_before(jiffies, late) || $2/'
+	mutate 412-older dm-blksnap-epoch.c \
+		's/list_for_each_entry_from\(epoch, &snap->epochs, node\)/list_for_each_entry(epoch, \&snap->epochs, node)/'
 	mutate 413-origin-gone-unnoticed dm-blksnap-origin.c \
 		's/\t\tcow_dev_call\(&origin->dev, abandon_all, &removed, true\);\n/\t\t(void)abandon_all;\n\t\t(void)removed;\n/'
 	mutate 413-origin-without-device dm-cow-dev.c \
@@ -252,6 +256,13 @@ mutations() {
 		's/ft->nr_extents != pin->nr \|\| //'
 	mutate 421-checksum-unread dm-blksnap-file.c \
 		's/ \|\| ft->crc != pin->crc//'
+
+	mutate 421-encrypted userspace/snap/snap-fiemap.c \
+		's/\t\{ STATX_ATTR_ENCRYPTED, "is encrypted" \},\n//'
+	mutate 421-shared userspace/snap/snap-fiemap.c \
+		's/\t\{ FIEMAP_EXTENT_SHARED, [^\n]*\n//'
+	mutate 422-not-a-swapfile dm-blksnap-pin.c \
+		's/\tinode->i_flags \|= S_SWAPFILE;\n//'
 
 	# ---- blksnap: changed blocks ----------------------------------------------------
 
