@@ -72,7 +72,6 @@ blkdiscard $D
 same "discards have no effect on the live view" verify -x $FREE $D $W/new
 bowio zeroout -r 0+256 -r 1001+1 -r 2003+509 $D $W/new
 same "zeroes: live view" verify -x $FREE $D $W/new
-! blkdiscard --secure $D 2>/dev/null || die "secure erase is offered"
 bowio discard -r 0+4096 $D
 bowio write -n 30 -s 512:20000 -r 0+16384 -g 50 $D $W/new >/dev/null
 same "live view" verify -x $FREE $D $W/new
@@ -99,3 +98,28 @@ same "second: live view" verify -x 17984+22016 -x 40800+24736 $D $W/new
 rollback "$disk"
 same "second: rolled back" verify -x 16384+23616 -x 40800+24736 "$disk" $W/second
 disk_gone a
+
+# ---- a device that has secure erase: not offered, in no state -----------------------------
+
+modprobe dm-secure
+disk a 32
+dmsetup create below --table "0 $(sectors "$disk") secure $disk"
+blkdiscard --secure -l 1M /dev/mapper/below
+load /dev/mapper/below
+bowio fill $D $W/old
+bowio discard -r 16384+49152 $D
+for state in trim checkpoint committed; do
+	case $state in
+	checkpoint)	checkpoint ;;
+	committed)	dmsetup message bow 0 commit ;;
+	esac
+	is "$(field state)" $state "state"
+	not blkdiscard --secure -l 1M $D 2>$W/err
+	grep -q 'not supported' $W/err || die "$state: $(cat $W/err)"
+	bowio verify -x 16384+49152 $D $W/old
+done
+is "$(dmsetup status below | cut -d' ' -f4)" 1 "secure erases"
+dmsetup remove bow
+dmsetup remove below
+disk_gone a
+ok "secure erase is not offered" true
