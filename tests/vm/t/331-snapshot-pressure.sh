@@ -155,7 +155,7 @@ end() { # STORE MODE
 # the first one is where memory runs short.
 kinds=("$many transient" "$few persistent" "$many persistent" "$few transient")
 # Swapped one by one, pages are copied one by one.
-BOUND=$((PAGES + (16 << 20) / 4096 * 600))
+BOUND=$((PAGES + (16 << 20) * 600 / 4096))
 until=$((SECONDS + ${MINUTES:-0} * 60))
 round=0 most=0
 while [ $round -lt ${#kinds[@]} ] || [ $SECONDS -lt $until ]; do
