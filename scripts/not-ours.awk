@@ -5,6 +5,9 @@
 # accesses was made by a function of our modules, or by one of the kernel's that works
 # on what it is given: a list, a tree, memory.
 #
+# The scheduler looks at the flags of tasks, as kthread_is_per_cpu() does, which only
+# the task itself changes, in memalloc_noio_save(), say, which is inlined into us.
+#
 # Standard error: their number, if there are any.
 
 function is_frame(s) {
@@ -18,6 +21,7 @@ function is_helper(s) {
 /BUG: KCSAN: / {
 	inside = 1
 	ours = looking = 0
+	task_flags = /kthread_is_per_cpu/
 	held = ""
 }
 
@@ -46,7 +50,7 @@ looking && is_frame(text) {
 }
 
 text ~ /^====/ {
-	if (ours)
+	if (ours && !task_flags)
 		printf "%s", held
 	else
 		nr++
