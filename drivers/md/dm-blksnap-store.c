@@ -204,8 +204,8 @@ static void look_at_image(struct snap_image *image, u64 before, u64 left)
 	dm_table_event(image->live->table);
 }
 
-/* Little is left when a sixteenth is, or twice what somebody wants to be told of. */
-static void look_at_images(struct snap_store *store, u64 before)
+/* Is little left: a sixteenth, or twice what somebody wants to be told of? */
+static bool look_at_images(struct snap_store *store, u64 before)
 {
 	u64 left = sectors_left(store), little = bdev_nr_sectors(store->opened.bdev) / 16;
 	struct snap_image *image;
@@ -214,7 +214,7 @@ static void look_at_images(struct snap_store *store, u64 before)
 		look_at_image(image, before, left);
 		little = max(little, 2 * image->low_water);
 	}
-	store->little_left = left < little;
+	return left < little;
 }
 
 /* ---- space: for everybody ---------------------------------------------------- */
@@ -230,9 +230,10 @@ u64 snap_store_take(struct snap_store *store, u32 block_sectors, u64 want,
 	nr = min(want, blocks_left(store, shift, &start));
 	if (nr) {
 		store->used = (start + nr) << shift;
-		look_at_images(store, before);
+		*little_left = look_at_images(store, before);
+	} else {
+		*little_left = true;
 	}
-	*little_left = store->little_left;
 	mutex_unlock(&store->lock);
 	*dest = start;
 	return nr;

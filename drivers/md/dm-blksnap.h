@@ -52,7 +52,6 @@ struct snap_store {
 	/* Guards what follows. Whoever holds it waits for nothing. */
 	struct mutex lock;
 	u64 used;			/* sectors from the start on; never less */
-	bool little_left;		/* seen at the last take */
 	struct list_head images;	/* whose tables are live: an event needs that */
 };
 

@@ -42,18 +42,14 @@ static bool space_is_short(const struct cow *cow)
 	return free < cow->nr_initial_free / 8 || free < 2 * READ_ONCE(cow->low_water);
 }
 
-/* Where the next hidden block is: its contents are not at its place. */
+/* Where the next hidden block is: its contents are not at its place. Not block 0. */
 static u64 before_hidden(const struct cow *cow, u64 block, u64 end)
 {
 	const struct cow_head *head = &cow->log.head;
 	u32 i;
 
-	for (i = 0; i < head->hidden_count; i++) {
-		u64 hidden = cow_sector_to_block(&cow->geo, head->hidden[i].source);
-
-		if (hidden >= block && hidden < end)
-			end = hidden;
-	}
+	for (i = 0; i < head->hidden_count; i++)
+		end = cow_earlier_place(cow, head->hidden[i].source, block, end);
 	return end;
 }
 

@@ -76,7 +76,7 @@ static bool take_pages(struct cow_copier *copier, struct copy_op *copy)
 {
 	unsigned int i;
 
-	if (copier->pages && copier->pages + copy->nr_pages > MAX_PAGES)
+	if (copier->pages + copy->nr_pages > MAX_PAGES)
 		return false;
 	for (i = 0; i < copy->nr_pages; i++) {
 		copy->vecs[i].bv_page = take_page(copier);

@@ -9,13 +9,13 @@
 #include <linux/bio.h>
 #include <linux/blkdev.h>
 #include <linux/device-mapper.h>
-#include <linux/hrtimer.h>
 #include <linux/llist.h>
 #include <linux/mempool.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
 #include "dm-cow.h"
+#include "dm-cow-linger.h"
 
 struct cow_dev;
 
@@ -54,22 +54,6 @@ struct cow_copier {
 	unsigned long bytes;		/* taken beyond pages */
 	unsigned long peak;		/* most bytes beyond the reserve ever */
 	struct workqueue_struct *wq;	/* checksums, and what else may run beside the worker */
-};
-
-/* How long a group waits for company: all of it is the worker's. */
-struct cow_linger {
-	struct hrtimer timer;		/* wakes the worker when it has been long enough */
-	u32 missing;			/* let go by the last group, and not followed yet */
-	u32 expected;			/* the same when the wait began... */
-	u32 seen;			/* ...and when it was last looked at */
-	u32 futile;			/* how often not to wait after nobody came... */
-	u32 skip;			/* ...and how often still */
-	u64 until;			/* 0: no wait has begun */
-	u64 latest;			/* and whoever comes, not for longer than this */
-	u64 closed;			/* when the group in flight was */
-	u64 released;			/* when its first write was; 0: one has come since */
-	u64 group_ns;			/* between groups, on average */
-	u64 back_ns;			/* until the first one comes, on average */
 };
 
 struct cow_dev {
@@ -187,15 +171,6 @@ void cow_bio_flush(struct cow *cow);
 void cow_bio_collect(struct cow_dev *dev);
 int cow_bio_init(struct cow_dev *dev);
 void cow_bio_exit(struct cow_dev *dev);
-
-/* dm-cow-linger.c: the worker says what happens, the core asks whether to wait. */
-void cow_linger_init(struct cow_dev *dev);
-void cow_linger_exit(struct cow_dev *dev);
-void cow_linger_arrived(struct cow_dev *dev);
-void cow_linger_released(struct cow_dev *dev);
-void cow_linger_closed(struct cow_dev *dev);
-void cow_linger_durable(struct cow_dev *dev);
-bool cow_linger(struct cow *cow);
 
 /*
  * Only by who has found kicks to be 0, or is the worker: so it never runs twice, in

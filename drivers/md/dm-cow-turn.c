@@ -120,8 +120,7 @@ void cow_turn(struct cow *cow)
 }
 EXPORT_SYMBOL_GPL(cow_turn);
 
-/* A slot, the seal or a live copy in [block, end) that comes before @end. */
-static u64 earlier_place(const struct cow *cow, u64 sector, u64 block, u64 end)
+u64 cow_earlier_place(const struct cow *cow, u64 sector, u64 block, u64 end)
 {
 	u64 place = cow_sector_to_block(&cow->geo, sector);
 
@@ -135,10 +134,10 @@ u64 cow_next_place(const struct cow *cow, u64 block, u64 end)
 
 	if (cow->apart)
 		return end;	/* they are on the store */
-	end = earlier_place(cow, head->slot1, block, end);
-	end = earlier_place(cow, head->seal, block, end);
+	end = cow_earlier_place(cow, head->slot1, block, end);
+	end = cow_earlier_place(cow, head->seal, block, end);
 	for (i = 0; i < head->hidden_count; i++)
-		end = earlier_place(cow, head->hidden[i].live, block, end);
+		end = cow_earlier_place(cow, head->hidden[i].live, block, end);
 	return end;
 }
 

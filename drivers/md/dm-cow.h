@@ -354,6 +354,9 @@ void cow_add_voids(struct cow *cow);
 struct cow_busy *cow_busy_find(struct cow *cow, u64 block, u64 end);
 void cow_busy_add(struct cow *cow, struct cow_busy *busy);
 
+/* The block of @sector, if that is not 0 and it is in [block, end); else @end. */
+u64 cow_earlier_place(const struct cow *cow, u64 sector, u64 block, u64 end);
+
 /* The first block of [block, end) that holds slot 1, a seal or a live copy. */
 u64 cow_next_place(const struct cow *cow, u64 block, u64 end);
 

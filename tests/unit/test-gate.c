@@ -113,6 +113,16 @@ static int teardown(void **data)
 	return disk_teardown(data);
 }
 
+/* The copy of a group, its page, its flush, and what comes of that. */
+static void becomes_durable(void)
+{
+	cow_op_write_done(&op, 0);
+	cow_page_written(&cow, 0);
+	cow_turn(&cow);
+	cow_flush_done(&cow, 0);
+	cow_turn(&cow);
+}
+
 /* The page has room for what must be cancelled and for nothing else. */
 static void voids_alone_are_a_group(void **data)
 {
@@ -156,12 +166,8 @@ static void voids_are_waited_for_once(void **data)
 	cow_write_arrived(&cow, &waiters[2]);
 	cow_turn(&cow);
 	assert_int_equal(started, 1);
-	cow_op_write_done(&op, 0);
-	cow_page_written(&cow, 0);
-	cow_turn(&cow);
-	cow_flush_done(&cow, 0);
 	/* The second one is copied, the third must wait for memory, and others not for it. */
-	cow_turn(&cow);
+	becomes_durable();
 	assert_int_equal(released, 1);
 	assert_int_equal(started, 2);
 	memory = 0;
@@ -241,13 +247,8 @@ static void copied(int read_error)
 {
 	cow_op_read_done(&op, 0, read_error);
 	cow_turn(&cow);
-	if (!read_error) {
-		cow_op_write_done(&op, 0);
-		cow_page_written(&cow, 0);
-		cow_turn(&cow);
-		cow_flush_done(&cow, 0);
-	}
-	cow_turn(&cow);
+	if (!read_error)
+		becomes_durable();
 }
 
 static void write_block(u64 block)
@@ -363,11 +364,7 @@ static void groups_wait_for_company(void **data)
 	assert_int_equal(pages, 1);
 	assert_int_equal(lingers, 1);
 	lingering = false;
-	cow_op_write_done(&op, 0);
-	cow_page_written(&cow, 0);
-	cow_turn(&cow);
-	cow_flush_done(&cow, 0);
-	cow_turn(&cow);
+	becomes_durable();
 	assert_int_equal(released, 1);
 	cow_write_arrived(&cow, &second);
 	cow_turn(&cow);

@@ -3,7 +3,7 @@
  * For how long groups wait for company: with a clock and a timer of its own.
  */
 #include "unit.h"
-#include "dm-cow-env.h"
+#include "dm-cow-linger.h"
 
 /* In place of what only the kernel has. */
 #define DM_COW_COMPAT_H
@@ -12,26 +12,9 @@
 typedef int64_t s64;
 
 #define NSEC_PER_MSEC 1000000L
-#define HRTIMER_NORESTART 0
-#define HRTIMER_MODE_REL 0
 #define ns_to_ktime(ns) (ns)
 #define cow_hrtimer_setup(timer, fn) ((timer)->over = (fn))
 #define hrtimer_cancel(timer) ((timer)->at = 0)
-
-enum hrtimer_restart { NO_RESTART };
-
-struct hrtimer {
-	enum hrtimer_restart (*over)(struct hrtimer *timer);
-	u64 at;			/* 0: it does not run */
-};
-
-struct cow;
-
-struct cow_linger {
-	struct hrtimer timer;
-	u32 missing, expected, seen, futile, skip;
-	u64 until, latest, closed, released, group_ns, back_ns;
-};
 
 struct cow_dev {
 	struct cow_linger linger;
@@ -61,14 +44,6 @@ static struct cow_dev *cow_to_dev(struct cow *cow)
 	(void)cow;
 	return &dev;
 }
-
-void cow_linger_init(struct cow_dev *dev);
-void cow_linger_exit(struct cow_dev *dev);
-void cow_linger_arrived(struct cow_dev *dev);
-void cow_linger_released(struct cow_dev *dev);
-void cow_linger_closed(struct cow_dev *dev);
-void cow_linger_durable(struct cow_dev *dev);
-bool cow_linger(struct cow *cow);
 
 #include "dm-cow-linger.c"
 
