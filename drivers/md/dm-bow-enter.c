@@ -157,10 +157,7 @@ static void begin_log(struct cow *cow, const u8 uuid[16], u64 time)
 {
 	struct cow_head *head = &cow->log.head;
 
-	memset(head, 0, sizeof(*head));
-	cow_log_new_tail(&cow->log, NULL);
-	memset(cow->log.sealed, 0, sizeof(*cow->log.sealed));
-	cow->log.generation = 0;
+	cow_log_reset(&cow->log);
 	cow_ahead_reset(cow);
 	cow->nr_voids = 0;
 	cow->voids_first = false;

@@ -38,11 +38,7 @@ static void make_head(struct cow *cow, const u8 uuid[16], u64 time)
 {
 	struct cow_head *head = &cow->log.head;
 
-	memset(head, 0, sizeof(*head));
-	cow_log_new_tail(&cow->log, NULL);
-	memset(cow->log.sealed, 0, sizeof(*cow->log.sealed));
-	cow->log.generation = 0;
-	cow->log.read_only = false;
+	cow_log_reset(&cow->log);
 	memcpy(head->uuid, uuid, sizeof(head->uuid));
 	head->state = COW_LOG_CHECKPOINT;
 	head->time = time;

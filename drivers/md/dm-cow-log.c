@@ -340,6 +340,16 @@ void cow_log_new_tail(struct cow_log *log, const struct cow_disk_page *page)
 }
 EXPORT_SYMBOL_GPL(cow_log_new_tail);
 
+void cow_log_reset(struct cow_log *log)
+{
+	memset(&log->head, 0, sizeof(log->head));
+	cow_log_new_tail(log, NULL);
+	log->sealing = false;
+	log->generation = 0;
+	log->read_only = false;
+}
+EXPORT_SYMBOL_GPL(cow_log_reset);
+
 /* A version no older than any page ever written. */
 static void stamp_as(struct cow_log *log, u32 features_compat)
 {
@@ -367,6 +377,7 @@ static void turn_page(struct cow_log *log, u64 place)
 {
 	stamp(log);
 	memcpy(log->sealed, log->tail, sizeof(*log->sealed));
+	log->sealing = true;
 	log->head.sequence++;
 	log->head.prev_place = place;
 	log->head.prev_generation = log->head.generation;
@@ -398,14 +409,6 @@ static u64 slot_sector(const struct cow_log *log, unsigned int slot)
 	return slot ? log->head.slot1 : 0;
 }
 
-/* Was the predecessor sealed since the newest version? Then it is not written. */
-static bool seal_pending(const struct cow_log *log)
-{
-	return log->head.prev_place &&
-	       le64_to_cpu(log->sealed->header.generation) ==
-	       log->head.prev_generation;
-}
-
 unsigned int cow_log_stage(struct cow_log *log, struct cow_page_write writes[2])
 {
 	unsigned int nr = 0;
@@ -415,7 +418,7 @@ unsigned int cow_log_stage(struct cow_log *log, struct cow_page_write writes[2])
 		.sector = slot_sector(log, !log->newest),
 		.page = log->tail,
 	};
-	if (seal_pending(log))
+	if (log->sealing)
 		writes[nr++] = (struct cow_page_write) {
 			.sector = log->head.prev_place,
 			.page = log->sealed,
@@ -427,7 +430,7 @@ EXPORT_SYMBOL_GPL(cow_log_stage);
 void cow_log_settle(struct cow_log *log)
 {
 	log->newest = !log->newest;
-	memset(log->sealed, 0, sizeof(log->sealed->header));
+	log->sealing = false;
 }
 EXPORT_SYMBOL_GPL(cow_log_settle);
 
@@ -501,7 +504,7 @@ int cow_log_write_sealed(struct cow_log *log, struct cow_io *io, u64 place)
 
 	turn_page(log, place);
 	r = write_page(io, place, log->sealed);
-	memset(log->sealed, 0, sizeof(log->sealed->header));
+	log->sealing = false;
 	return r;
 }
 EXPORT_SYMBOL_GPL(cow_log_write_sealed);

@@ -155,7 +155,8 @@ struct cow_log {
 	struct cow_disk_page *tail;	/* and its page */
 	u32 summed;			/* so many of its records are in... */
 	u32 crc;			/* ...this, which is not inverted yet */
-	struct cow_disk_page *sealed;	/* the page sealed by a group in flight */
+	struct cow_disk_page *sealed;	/* the page sealed by a group in flight... */
+	bool sealing;			/* ...if there is one */
 	u64 generation;			/* highest ever seen or given */
 	unsigned int newest;		/* slot with the newest durable version */
 	bool read_only;			/* one of its pages is */
@@ -163,6 +164,9 @@ struct cow_log {
 
 int cow_log_init(struct cow_log *log);
 void cow_log_exit(struct cow_log *log);
+
+/* No log yet: nothing of what was before. */
+void cow_log_reset(struct cow_log *log);
 
 /* The tail is another page from now on: a copy of @page, or, if that is NULL, empty. */
 void cow_log_new_tail(struct cow_log *log, const struct cow_disk_page *page);
