@@ -41,7 +41,7 @@ static int arm(struct cow_dev *dev, void *arg)
 		DMERR("%s: %s", dm_device_name(image->md), snap_image_bad_company(image));
 		return -EBUSY;
 	}
-	dev->dest_bdev = image->epoch.store->opened.bdev;
+	cow_dev_set_dest(dev, image->epoch.store->opened.bdev);
 	if (image->epoch.persistent)
 		r = snap_log_arm(origin, image);
 	else

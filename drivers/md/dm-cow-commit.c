@@ -3,6 +3,11 @@
  * Group commit: { backups, sealed page, tail page } in parallel, one flush,
  * then the waiting writes are let go. One group is in flight, the next gathers.
  *
+ * A group of one or two copies is written with FUA instead, if the device has that:
+ * it need not write all else that is in its cache as well. What a backup is written
+ * with is said before it is known what will be in its group; one that is in the cache
+ * is enough to want the flush.
+ *
  * A record carries the checksum of its data, so it may reach the disk before the
  * data does: after a cut a record without its data was never acted upon.
  */
@@ -31,13 +36,23 @@ void cow_fail_log(struct cow *cow)
 }
 EXPORT_SYMBOL_GPL(cow_fail_log);
 
+#define FUA_OPS 2
+
 /* ---- completions -------------------------------------------------------- */
+
+/* As few as there were last time, or a flush will be needed anyway. */
+static bool worth_fua(const struct cow *cow, const struct cow_group *group)
+{
+	return cow->fua && !cow->unlogged && cow->last_ops <= FUA_OPS &&
+	       group->nr_ops <= FUA_OPS;
+}
 
 void cow_op_read_done(struct cow_op *op, u32 crc, int error)
 {
 	op->crc = crc;
 	op->read_error = error;
 	op->group->reading--;
+	op->fua = worth_fua(op->cow, op->group);
 	if (!error)
 		return;
 	op->group->writing--;
@@ -147,19 +162,34 @@ static void seal_busy(struct cow *cow, struct cow_group *group)
 	cow_busy_add(cow, &group->seal_busy);
 }
 
+static bool any_cached(const struct cow *cow, const struct cow_group *group)
+{
+	const struct cow_op *op;
+
+	if (!cow->fua)
+		return true;
+	list_for_each_entry(op, &group->ops, node)
+		if (!op->read_error && !op->fua)
+			return true;
+	return false;
+}
+
 static void write_pages(struct cow *cow, struct cow_group *group)
 {
 	struct cow_page_write writes[2];
 	unsigned int i, nr = cow_log_stage(&cow->log, writes);
 
+	group->cached = any_cached(cow, group);
 	if (nr > 1) {
 		if (!cow->apart)
 			seal_busy(cow, group);
 		cow->stats.log_blocks++;
 	}
 	group->writing += nr;
-	for (i = 0; i < nr; i++)
+	for (i = 0; i < nr; i++) {
+		writes[i].fua = !group->cached;
 		cow->env->page_write(cow, i, &writes[i]);
+	}
 }
 
 /* The records of a group share a page: a full one is sealed first. */
@@ -314,6 +344,7 @@ static void group_reset(struct cow_group *group)
 	group->writing = 0;
 	group->flushed = false;
 	group->logged = false;
+	group->cached = false;
 	group->error = 0;
 	group->nr_voids = 0;
 	group->seal_busy.nr = 0;
@@ -354,6 +385,7 @@ static void finish_group(struct cow *cow)
 	if (group->error && !cow->apart)
 		fail_waiters(cow, &group->waiters, -EIO);
 	requeue_waiters(cow, group);
+	cow->last_ops = group->nr_ops;
 	group_reset(group);
 	cow->inflight = NULL;
 }
@@ -363,7 +395,7 @@ static void flush_group(struct cow *cow)
 	struct cow_group *group = cow->inflight;
 
 	group->stage = COW_FLUSHING;
-	if (group->error || cow->unlogged) {
+	if (group->error || !group->cached) {
 		group->flushed = true;
 		return;
 	}

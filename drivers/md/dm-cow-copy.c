@@ -324,7 +324,8 @@ static void read_done(struct cow_dev *dev, struct copy_op *copy)
 	cow_op_read_done(&copy->op, copy->crc, copy->error);
 	if (copy->error)
 		return;
-	copy_bio(copy, dev->dest_bdev, REQ_OP_WRITE | REQ_SYNC | REQ_IDLE,
+	copy_bio(copy, dev->dest_bdev,
+		 REQ_OP_WRITE | REQ_SYNC | REQ_IDLE | (copy->op.fua ? REQ_FUA : 0),
 		 copy->op.dest, write_end_io);
 	submit_bio_noacct(&copy->bio);
 }

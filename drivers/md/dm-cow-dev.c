@@ -253,13 +253,19 @@ static const struct cow_env_ops dev_env_ops = {
 	.abandon = dev_abandon,
 };
 
+void cow_dev_set_dest(struct cow_dev *dev, struct block_device *bdev)
+{
+	dev->dest_bdev = bdev;
+	dev->cow.fua = bdev_fua(bdev);
+}
+EXPORT_SYMBOL_GPL(cow_dev_set_dest);
+
 int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 		 u32 block_sectors, const struct cow_dev_ops *ops)
 {
 	int r;
 
 	dev->bdev = bdev;
-	dev->dest_bdev = bdev;
 	dev->ops = ops;
 	INIT_LIST_HEAD(&dev->list);
 	INIT_LIST_HEAD(&dev->arrived);
@@ -273,6 +279,7 @@ int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 	r = cow_init(&dev->cow, sectors, block_sectors, &dev->io, &dev_env_ops);
 	if (r)
 		return r;
+	cow_dev_set_dest(dev, bdev);
 	dev->near_wq = alloc_workqueue("dm-cow", WQ_MEM_RECLAIM, 0);
 	dev->wide_wq = alloc_workqueue("dm-cow-wide", WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
 	if (!dev->near_wq || !dev->wide_wq)

@@ -100,6 +100,9 @@ int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 		 u32 block_sectors, const struct cow_dev_ops *ops);
 void cow_dev_exit(struct cow_dev *dev);
 
+/* Copies and the log go to @bdev; the worker's, or before it has any work. */
+void cow_dev_set_dest(struct cow_dev *dev, struct block_device *bdev);
+
 /* A write that must wait: any context. */
 void cow_dev_write(struct cow_dev *dev, struct cow_waiter *waiter);
 

@@ -148,6 +148,7 @@ bool cow_page_records_valid(const struct cow_disk_page *page,
 struct cow_page_write {
 	u64 sector;
 	const struct cow_disk_page *page;
+	bool fua;
 };
 
 struct cow_log {

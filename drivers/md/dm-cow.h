@@ -63,7 +63,8 @@ struct cow_op {
 	u32 crc;
 	int read_error;
 	int write_error;
-	bool writing;			/* its backup is still being written */
+	bool writing;			/* its backup is still being written... */
+	bool fua;			/* ...and durable once it has been */
 	struct cow_busy source_busy[2];	/* a run may reach into a second bucket */
 	struct cow_busy dest_busy[2];
 };
@@ -93,6 +94,7 @@ struct cow_group {
 	u32 writing;			/* backups and pages still being written */
 	bool flushed;
 	bool logged;			/* it has pages in the log */
+	bool cached;			/* not all that is written is durable then */
 	int error;			/* of a page write or the flush */
 	u32 nr_voids;			/* pending voids that it records */
 	struct cow_busy seal_busy;
@@ -129,7 +131,7 @@ struct cow_env_ops {
 	 */
 	struct cow_op *(*op_alloc)(struct cow *cow, u32 nr);
 	void (*op_free)(struct cow_op *op);
-	/* Read the source, checksum, write to the destination. */
+	/* Read the source, checksum, write to the destination, with FUA if @op says so. */
 	void (*op_start)(struct cow_op *op);
 	void (*page_write)(struct cow *cow, unsigned int index,
 			   const struct cow_page_write *write);
@@ -244,6 +246,8 @@ struct cow {
 	u64 nr_initial_free;
 	bool apart;			/* copies go to another device, see env */
 	bool unlogged;			/* apart: neither log nor flush: gone with a reboot */
+	bool fua;			/* a write may be durable at once; no matter what it costs */
+	u32 last_ops;			/* copies in the last group */
 	bool passing;			/* committed: every write passes */
 	bool holding;			/* may writes be held? not in a suspend */
 	int hold_error;			/* what they get in a suspend; 0: -ENOSPC */
@@ -276,7 +280,7 @@ void cow_turn(struct cow *cow);
 /* A write to be let through when its blocks allow. */
 void cow_write_arrived(struct cow *cow, struct cow_waiter *waiter);
 
-/* Completions. */
+/* Completions. The backup is written after the first of them. */
 void cow_op_read_done(struct cow_op *op, u32 crc, int error);
 void cow_op_write_done(struct cow_op *op, int error);
 void cow_page_written(struct cow *cow, int error);

@@ -225,6 +225,9 @@ static void page_write(struct cow *cow, unsigned int index,
 	task->page = write->page;
 	task->dw = disk_issue(&sim->disk.store, write->sector, COW_PAGE_SECTORS,
 			      write->page, NO_LIVE);
+	if (task->dw)
+		task->dw->fua = write->fua;
+	apart_stats.fua_pages += write->fua;
 }
 
 static void flush(struct cow *cow)
@@ -325,11 +328,14 @@ static void run_read(struct apart *sim, struct task *task)
 		return;
 	}
 	memcpy(mop->buf, sim->disk.origin.view + sector * SECTOR, op->sectors * SECTOR);
+	cow_op_read_done(op, cow_crc(mop->buf, op->sectors * SECTOR), 0);
 	next = add_task(sim, TASK_WRITE);
 	next->op = op;
 	next->dw = disk_issue(&sim->disk.store, op->dest * sim->block_sectors, op->sectors,
 			      mop->buf, NO_LIVE);
-	cow_op_read_done(op, cow_crc(mop->buf, op->sectors * SECTOR), 0);
+	if (next->dw)
+		next->dw->fua = op->fua;
+	apart_stats.fua_backups += op->fua;
 }
 
 /* The end of a write of ours: 0 or an error. */
@@ -409,6 +415,7 @@ void apart_start(struct apart *sim)
 		fail("cow_init");
 	sim->cow.apart = true;
 	sim->cow.unlogged = true;
+	sim->cow.fua = chance(&sim->rng, 50);
 	sim->have_cow = true;
 	sim->engine = false;
 	sim->used = FIRST_PLACE;

@@ -421,7 +421,7 @@ static const struct kind {
 	KIND(resumes), KIND(resume_cuts), KIND(resume_errors), KIND(restores),
 	KIND(restore_cuts), KIND(offline_ends), KIND(offline_end_cuts),
 	KIND(finish_errors), KIND(writes), KIND(copies), KIND(rollovers), KIND(forgets),
-	KIND(suspends), KIND(replaced),	KIND(full), KIND(lost), KIND(no_memory), KIND(marked), KIND(stale), KIND(voids), KIND(lingers), KIND(copies_ahead),
+	KIND(suspends), KIND(replaced),	KIND(full), KIND(lost), KIND(no_memory), KIND(marked), KIND(stale), KIND(voids), KIND(lingers), KIND(fua_backups), KIND(fua_pages), KIND(copies_ahead),
 	KIND(dropped_tails), KIND(busy), KIND(power_cuts), KIND(kernel_crashes),
 };
 

@@ -113,7 +113,7 @@ struct apart_stats {
 	u64 runs, states, events, sweeps, sweep_cuts, subsets, takes, take_errors,
 	    take_cuts, too_small, resumes, resume_cuts, resume_errors, restores,
 	    restore_cuts, offline_ends, offline_end_cuts, finish_errors, copies, rollovers,
-	    forgets, suspends, replaced, full, lost, no_memory, marked, stale, voids, lingers, copies_ahead, dropped_tails, busy,
+	    forgets, suspends, replaced, full, lost, no_memory, marked, stale, voids, lingers, fua_backups, fua_pages, copies_ahead, dropped_tails, busy,
 	    writes, power_cuts, kernel_crashes;
 };
 

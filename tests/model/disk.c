@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * A disk with a volatile write cache. A write is issued, then completed, then,
- * by a flush that was issued after its completion, durable. A power cut keeps
- * any part of what is not durable; a sector is kept whole or not at all.
+ * by a flush that was issued after its completion, or at once, if it is one with
+ * FUA, durable. A power cut keeps any part of what is not durable; a sector is kept
+ * whole or not at all.
  */
 #include "model.h"
 
@@ -96,6 +97,7 @@ static struct dwrite *dwrite_new(u64 sector, u32 nr, const void *data)
 	w->nr = nr;
 	w->live = NO_LIVE;
 	w->order = 0;
+	w->fua = false;
 	memcpy(w->data, data, nr * SECTOR);
 	return w;
 }
@@ -159,10 +161,56 @@ struct dwrite *disk_issue(struct disk *disk, u64 sector, u32 nr,
 	return w;
 }
 
+static struct dwrite *dwrite_part(const struct dwrite *w, u32 i, u32 nr)
+{
+	struct dwrite *part = dwrite_new(w->sector + i, nr, w->data + i * SECTOR);
+
+	if (w->live != NO_LIVE)
+		part->live = w->live + i;
+	part->order = w->order;
+	return part;
+}
+
+/* What is left of @old once @by is there. */
+static void add_rest(struct dlist *list, struct dwrite *old, const struct dwrite *by)
+{
+	u64 end = by->sector + by->nr, old_end = old->sector + old->nr;
+
+	if (by->sector >= old_end || old->sector >= end) {
+		dlist_add(list, old);
+		return;
+	}
+	if (old->sector < by->sector)
+		dlist_add(list, dwrite_part(old, 0, (u32)(by->sector - old->sector)));
+	if (old_end > end)
+		dlist_add(list, dwrite_part(old, (u32)(end - old->sector),
+					    (u32)(old_end - end)));
+	free(old);
+}
+
+/* A drive does not go back to what was in its cache before. */
+static void make_durable(struct disk *disk, struct dwrite *w)
+{
+	struct dlist rest = { NULL, 0, 0 };
+	u32 i;
+
+	for (i = 0; i < disk->done.nr; i++)
+		add_rest(&rest, disk->done.w[i], w);
+	free(disk->done.w);
+	disk->done = rest;
+	apply(disk, disk->view, w);
+	apply(disk, disk->stable, w);
+	free(w);
+}
+
 void disk_complete(struct disk *disk, struct dwrite *w)
 {
-	w->order = ++disk->order;
 	dlist_del(&disk->open, w);
+	w->order = ++disk->order;
+	if (w->fua) {
+		make_durable(disk, w);
+		return;
+	}
 	dlist_add(&disk->done, w);
 	apply(disk, disk->view, w);
 }
@@ -170,10 +218,8 @@ void disk_complete(struct disk *disk, struct dwrite *w)
 /* A part of it, as if that had been written alone. */
 static void keep_sector(struct disk *disk, const struct dwrite *w, u32 i, u32 nr)
 {
-	struct dwrite *part = dwrite_new(w->sector + i, nr, w->data + i * SECTOR);
+	struct dwrite *part = dwrite_part(w, i, nr);
 
-	if (w->live != NO_LIVE)
-		part->live = w->live + i;
 	part->order = ++disk->order;
 	dlist_add(&disk->done, part);
 	apply(disk, disk->view, part);

@@ -189,6 +189,9 @@ static void page_write(struct cow *cow, unsigned int index,
 	task->page = write->page;
 	task->dw = disk_issue(&sim->disk, write->sector, COW_PAGE_SECTORS,
 			      write->page, NO_LIVE);
+	if (task->dw)
+		task->dw->fua = write->fua;
+	stats.fua_pages += write->fua;
 	judge_event(sim);
 }
 
@@ -364,12 +367,14 @@ static void run_read(struct sim *sim, struct task *task)
 		return;
 	}
 	memcpy(mop->buf, sim->disk.view + sector * SECTOR, op->sectors * SECTOR);
+	TRACE("read %llu done", (unsigned long long)op->source);
+	cow_op_read_done(op, cow_crc(mop->buf, op->sectors * SECTOR), 0);
 	next = machine_add_task(sim, TASK_WRITE);
 	next->op = op;
 	next->dw = disk_issue(&sim->disk, cow_block_to_sector(&op->cow->geo, op->dest),
 			      op->sectors, mop->buf, NO_LIVE);
-	TRACE("read %llu done", (unsigned long long)op->source);
-	cow_op_read_done(op, cow_crc(mop->buf, op->sectors * SECTOR), 0);
+	next->dw->fua = op->fua;
+	stats.fua_backups += op->fua;
 }
 
 /* The end of a write of ours: 0 or an error. */
@@ -544,6 +549,7 @@ void machine_start(struct sim *sim)
 	if (cow_init(&sim->cow, sim->sectors, sim->block_sectors, &sim->disk.io,
 		     &env_ops))
 		fail("cow_init");
+	sim->cow.fua = chance(&sim->rng, 50);
 	sim->have_cow = true;
 	sim->engine = false;
 	sim->stuck = false;

@@ -62,6 +62,7 @@ struct dwrite {
 	u32 nr;
 	u64 live;		/* what the filesystem calls its first sector */
 	u64 order;		/* of completion */
+	bool fua;		/* durable then */
 	u8 data[];
 };
 
@@ -366,6 +367,7 @@ struct stats {
 	u64 runs, events, crash_states, points, exhausted, subset_states,
 	    tear_states, sweeps, sweep_cuts, torn, power_cuts, kernel_crashes,
 	    enters, enter_cuts, enter_errors, enters_stuck, forgetful, lingers,
+	    fua_backups, fua_pages,
 	    second_checkpoints,
 	    resumes, resume_cuts, reclaims, reclaims_resumed, commits,
 	    commits_refused, commit_errors, stuck_refused, stuck_commits,

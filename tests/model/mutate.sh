@@ -320,6 +320,12 @@ mutations() {
 		's/if \(op->ahead && op->read_error\)/if (0)/'
 	mutate ahead-though-space-is-short dm-cow-ahead.c \
 		's/ \|\| space_is_short\(cow\)//'
+	mutate fua-for-some-is-for-all dm-cow-commit.c \
+		's/(if \(!op->read_error && )!op->fua\)/$1 0)/'
+	mutate fua-by-the-size-of-the-group dm-cow-commit.c \
+		's/(static bool any_cached.*?)if \(!cow->fua\)\s*return true;.*?return false;/$1return !worth_fua(cow, group);/s'
+	mutate fua-page-in-the-cache dm-cow-commit.c \
+		's/writes\[i\]\.fua = !group->cached;/writes[i].fua = false;/'
 	mutate checksum-of-another-tail dm-cow-log.c \
 		's/log->summed = 0;//'
 	mutate wait-though-others-cannot dm-cow-commit.c \

@@ -22,6 +22,7 @@ static const struct kind kinds[] = {
 	TITLE("crashes", power_cuts), KIND(kernel_crashes), KIND(enter_cuts),
 	KIND(resume_cuts), KIND(restore_cuts), KIND(commit_cuts),
 	TITLE("checkpoints", enters), KIND(enter_errors), KIND(enters_stuck), KIND(forgetful), KIND(lingers),
+	KIND(fua_backups), KIND(fua_pages),
 	KIND(stuck_refused), KIND(stuck_commits), KIND(stuck_commit_errors),
 	KIND(second_checkpoints), KIND(resumes), KIND(reclaims),
 	KIND(reclaims_resumed), KIND(commits), KIND(commits_refused),

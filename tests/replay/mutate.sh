@@ -62,6 +62,11 @@ mutate no-flush-bio back dm-cow-bio.c \
 # Writes go on when their backups are written, not when they are durable.
 mutate release-before-flush fua dm-cow-commit.c \
 	's/(cow->env->flush\(cow\);)/{ struct cow_waiter *w, *t; list_for_each_entry_safe(w, t, &group->waiters, node) { list_del(&w->node); cow->env->release(cow, w, 0); } } $1/'
+# A group of few copies is let go though these are in the cache.
+mutate fua-forgotten fua dm-cow-copy.c \
+	's/\(copy->op\.fua \? REQ_FUA : 0\)/0/'
+mutate fua-page-forgotten fua dm-cow-bio.c \
+	's/\(write->fua \? REQ_FUA : 0\)/0/'
 # No flush while entering, moving, committing.
 mutate no-sync-flush back dm-cow-bio.c \
 	's/return blkdev_issue_flush\(dev->bdev\);/return dev ? 0 : -EIO;/'

@@ -14,6 +14,7 @@ static int released_with;
 static bool others_take_it_all;
 static unsigned int memory;		/* for so many operations; 0: for any */
 static unsigned int asked;		/* when there was none */
+static bool page_fua;
 static bool lingering;
 static unsigned int lingers;
 
@@ -46,7 +47,7 @@ static void page_write(struct cow *c, unsigned int index,
 {
 	(void)c;
 	(void)index;
-	(void)write;
+	page_fua = write->fua;
 	pages++;
 }
 
@@ -171,6 +172,44 @@ static void voids_are_waited_for_once(void **data)
 	assert_int_equal(released, 1);
 	assert_int_equal(started, 2);
 	memory = 0;
+}
+
+/* Copies one by one are durable when they are written, where the disk can do that. */
+static void few_copies_need_no_flush(void **data)
+{
+	struct cow_waiter waiters[] = {
+		{ .first = 20, .last = 20 }, { .first = 30, .last = 30 }, { .first = 40, .last = 40 },
+		{ .first = 50, .last = 50 },
+	};
+	unsigned int i;
+
+	(void)data;
+	cow.fua = true;
+	for (i = 0; i < 3; i++) {
+		cow_write_arrived(&cow, &waiters[i]);
+		cow_turn(&cow);
+		cow_op_read_done(&op, 0, 0);
+		cow_turn(&cow);
+		assert_true(op.fua);
+		assert_true(page_fua);
+		cow_op_write_done(&op, 0);
+		assert_int_equal(released, i);
+		cow_page_written(&cow, 0);
+		cow_turn(&cow);
+		assert_int_equal(released, i + 1);
+	}
+	assert_int_equal(flushes, 0);
+	/* After a group of many a flush is what is expected, and what it takes. */
+	cow.last_ops = 30;
+	cow_write_arrived(&cow, &waiters[3]);
+	cow_turn(&cow);
+	cow_op_read_done(&op, 0, 0);
+	cow_turn(&cow);
+	assert_false(op.fua);
+	assert_false(page_fua);
+	becomes_durable();
+	assert_int_equal(flushes, 1);
+	assert_int_equal(released, 4);
 }
 
 /* A write held for want of space ends when no space can come any more. */
@@ -383,6 +422,7 @@ int main(void)
 		TEST(failed_places_are_loose),
 		TEST(space_goes_while_it_is_counted),
 		TEST(voids_are_waited_for_once),
+		TEST(few_copies_need_no_flush),
 		TEST(groups_wait_for_company),
 		TEST(streams_are_copied_ahead),
 		TEST(ahead_is_not_held_against_writes),
