@@ -15,9 +15,12 @@ export DM_DISABLE_UDEV=1
 modprobe -a dm-bow dm-blksnap dm-latency dm-snapshot dm-thin-pool
 load_null_blk
 
-MB=192			# of $base; half of it is written to
-SPARE=160		# of $spare
-region="--offset=1m --size=$((MB / 2 - 2))m"
+# Megabytes. Few of the random writes are near another one, however large the chunks.
+DATA=1024		# of $base, is written to
+MB=$((DATA + 320))	# all of $base
+SPARE=320		# of $spare
+SEQ=90			# of those written one after the other
+region="--offset=1m --size=$((DATA - 2))m"
 
 # ---- disks ----------------------------------------------------------------------
 
@@ -109,16 +112,16 @@ job_rand1() { # STACK
 
 job_rand32() {
 	arm "$1"
-	measure "$1" rand32 rand write 32 6000
-	measure "$1" rewrite32 rand write 32 6000
-	measure "$1" read32 rand read 32 6000
+	measure "$1" rand32 rand write 32 4096
+	measure "$1" rewrite32 rand write 32 4096
+	measure "$1" read32 rand read 32 4096
 	disarm "$1"
-	measure "$1" after32 rand write 32 6000
+	measure "$1" after32 rand write 32 4096
 }
 
 job_seq1m() {
 	arm "$1"
-	measure "$1" seq1m seq write 1m 4 $((MB / 2 - 6))
+	measure "$1" seq1m seq write 1m 4 $SEQ
 	disarm "$1"
 }
 
@@ -132,7 +135,7 @@ job_seq4k() {
 job_bound() {
 	[ "$1" = raw ] || return 0
 	measure raw read1 rand read 1 1500
-	measure raw readseq1m seq read 1m 4 $((MB / 2 - 6))
+	measure raw readseq1m seq read 1m 4 $SEQ
 	measure raw readseq4k seq read 4k 1 1500
 }
 
@@ -143,8 +146,8 @@ job_free() {
 	esac
 	arm "$1"
 	# The lower end of free space: backups come from the other one.
-	measure "$1" free32 fio_job --offset=$((MB / 2 + 1))m --size=$((MB / 4))m --rw=randwrite \
-		--bs=4k --iodepth=32 --number_ios=6000
+	measure "$1" free32 fio_job --offset=$((DATA + 1))m --size=$(((MB - DATA) / 2))m \
+		--rw=randwrite --bs=4k --iodepth=32 --number_ios=4096
 	disarm "$1"
 }
 
@@ -156,7 +159,7 @@ job_four() {
 		for i in 1 2 3 4; do arm_blksnap transient $i; done ;;
 	*)	return 0 ;;
 	esac
-	measure "$1" four32 rand write 32 6000
+	measure "$1" four32 rand write 32 4096
 	disarm "$1"
 }
 
@@ -202,7 +205,7 @@ fio_files() { # OPTION...
 
 job_ext4() { # STACK
 	[ -e $tree ] || make_tree
-	mkfs.ext4 -q -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$dev" $((MB / 2))M
+	mkfs.ext4 -q -E nodiscard,lazy_itable_init=0,lazy_journal_init=0 "$dev" 96M
 	mount "$dev" $mnt
 	tar -C $mnt -xf $tree
 	sync -f $mnt
