@@ -47,12 +47,17 @@ static bool worth_fua(const struct cow *cow, const struct cow_group *group)
 	       group->nr_ops <= FUA_OPS;
 }
 
+void cow_op_has_data(struct cow_op *op)
+{
+	op->fua = worth_fua(op->cow, op->group);
+}
+EXPORT_SYMBOL_GPL(cow_op_has_data);
+
 void cow_op_read_done(struct cow_op *op, u32 crc, int error)
 {
 	op->crc = crc;
 	op->read_error = error;
 	op->group->reading--;
-	op->fua = worth_fua(op->cow, op->group);
 	if (!error)
 		return;
 	op->group->writing--;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The copy engine: read the old contents, checksum them, write the same pages
- * to where they are kept. The worker does it all, but for the checksums of much
- * data at once, and sends the writes down together.
+ * The copy engine: read the old contents, write the same pages to where they are
+ * kept, and meanwhile take their checksum. The worker does it all, but for the
+ * checksums of much data at once, and sends the writes down together.
  *
  * Memory: operations come from a mempool; pages from a stack with those of one whole
  * run, then from the allocator without waiting, MAX_PAGES at the most. What is given
@@ -20,11 +20,11 @@ struct copy_op {
 	struct cow_op op;
 	struct bio bio;
 	struct work_struct work;
-	struct llist_node done;		/* its read, its checksum, its write */
-	int error;			/* of the read or the write */
+	struct llist_node done;		/* its read, then its write */
+	int error;			/* of either */
+	struct llist_node summed;	/* its checksum, if others took that */
 	u32 crc;
 	unsigned int nr_pages;
-	bool summed;
 	struct bio_vec *vecs;
 	struct bio_vec inline_vecs[INLINE_VECS];
 };
@@ -243,12 +243,13 @@ static void copy_bio(struct copy_op *copy, struct block_device *bdev,
 	copy->bio.bi_end_io = end_io;
 }
 
-static void hand_to_worker(struct copy_op *copy, struct llist_head *list)
+static void hand_to_worker(struct copy_op *copy, struct llist_node *node,
+			   struct llist_head *list)
 {
 	struct cow_dev *dev = cow_to_dev(copy->op.cow);
 
 	rcu_read_lock();	/* cow_dev_exit() waits for us */
-	llist_add(&copy->done, list);
+	llist_add(node, list);
 	cow_dev_kick(dev);
 	rcu_read_unlock();
 }
@@ -259,7 +260,7 @@ static void write_end_io(struct bio *bio)
 
 	copy->error = blk_status_to_errno(bio->bi_status);
 	bio_uninit(bio);
-	hand_to_worker(copy, &cow_to_dev(copy->op.cow)->write_done);
+	hand_to_worker(copy, &copy->done, &cow_to_dev(copy->op.cow)->write_done);
 }
 
 static void read_end_io(struct bio *bio)
@@ -268,66 +269,71 @@ static void read_end_io(struct bio *bio)
 
 	copy->error = blk_status_to_errno(bio->bi_status);
 	bio_uninit(bio);
-	hand_to_worker(copy, &cow_to_dev(copy->op.cow)->read_done);
+	hand_to_worker(copy, &copy->done, &cow_to_dev(copy->op.cow)->read_done);
 }
 
-static void checksum(struct copy_op *copy)
+/* The bio is on its way, and not to be looked at: of the pages. */
+static u32 checksum(const struct copy_op *copy)
 {
-	unsigned int i;
+	size_t left = (size_t)copy->op.sectors << 9;
+	const struct bio_vec *vec;
 	u32 crc = ~0U;
 
-	for (i = 0; i < copy->bio.bi_vcnt; i++) {
-		void *data = kmap_local_page(copy->vecs[i].bv_page);
+	for (vec = copy->vecs; left; vec++) {
+		size_t len = min_t(size_t, left, PAGE_SIZE);
+		void *data = kmap_local_page(vec->bv_page);
 
-		crc = crc32c(crc, data, copy->vecs[i].bv_len);
+		crc = crc32c(crc, data, len);
 		kunmap_local(data);
+		left -= len;
 	}
-	copy->crc = ~crc;
-	copy->summed = true;
+	return ~crc;
 }
 
 static void checksum_work(struct work_struct *work)
 {
 	struct copy_op *copy = container_of(work, struct copy_op, work);
 
-	checksum(copy);
-	hand_to_worker(copy, &cow_to_dev(copy->op.cow)->read_done);
+	copy->crc = checksum(copy);
+	hand_to_worker(copy, &copy->summed, &cow_to_dev(copy->op.cow)->sum_done);
 }
 
 void cow_copy_start(struct cow_op *op)
 {
 	struct copy_op *copy = container_of(op, struct copy_op, op);
 
-	copy->summed = op->cow->unlogged;	/* nobody asks for it */
-	copy->crc = 0;
 	copy_bio(copy, cow_to_dev(op->cow)->bdev, REQ_OP_READ, op->source, read_end_io);
 	submit_bio_noacct(&copy->bio);
 }
 
 /* More data than the worker itself should look at goes to others. */
-static bool hand_out(struct cow_dev *dev, struct copy_op *copy, unsigned int *pages)
+static void take_checksum(struct cow_dev *dev, struct copy_op *copy, unsigned int *pages)
 {
-	if (copy->error || copy->summed)
-		return false;
+	if (dev->cow.unlogged) {	/* nobody asks for it */
+		cow_op_read_done(&copy->op, 0, 0);
+		return;
+	}
 	*pages += copy->nr_pages;
-	if (*pages <= OWN_PAGES)
-		return false;
+	if (*pages <= OWN_PAGES) {
+		cow_op_read_done(&copy->op, checksum(copy), 0);
+		return;
+	}
 	INIT_WORK(&copy->work, checksum_work);
 	queue_work(dev->copier.wq, &copy->work);
-	return true;
 }
 
-static void read_done(struct cow_dev *dev, struct copy_op *copy)
+static void read_done(struct cow_dev *dev, struct copy_op *copy, unsigned int *pages)
 {
-	if (!copy->error && !copy->summed)
-		checksum(copy);
-	cow_op_read_done(&copy->op, copy->crc, copy->error);
-	if (copy->error)
+	if (copy->error) {
+		cow_op_read_done(&copy->op, 0, copy->error);
 		return;
+	}
+	cow_op_has_data(&copy->op);
 	copy_bio(copy, dev->dest_bdev,
 		 REQ_OP_WRITE | REQ_SYNC | REQ_IDLE | (copy->op.fua ? REQ_FUA : 0),
 		 copy->op.dest, write_end_io);
 	submit_bio_noacct(&copy->bio);
+	take_checksum(dev, copy, pages);
 }
 
 /* Hand what has completed to the core, and write what has been read. The worker's. */
@@ -336,9 +342,10 @@ void cow_copy_collect(struct cow_dev *dev)
 	struct copy_op *copy, *tmp;
 	unsigned int pages = 0;
 
+	llist_for_each_entry_safe(copy, tmp, llist_del_all(&dev->sum_done), summed)
+		cow_op_read_done(&copy->op, copy->crc, 0);
 	llist_for_each_entry_safe(copy, tmp, llist_del_all(&dev->read_done), done)
-		if (!hand_out(dev, copy, &pages))
-			read_done(dev, copy);
+		read_done(dev, copy, &pages);
 	llist_for_each_entry_safe(copy, tmp, llist_del_all(&dev->write_done), done)
 		cow_op_write_done(&copy->op, copy->error);
 }

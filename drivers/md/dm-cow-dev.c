@@ -271,6 +271,7 @@ int cow_dev_init(struct cow_dev *dev, struct block_device *bdev, u64 sectors,
 	INIT_LIST_HEAD(&dev->arrived);
 	INIT_LIST_HEAD(&dev->calls);
 	init_llist_head(&dev->read_done);
+	init_llist_head(&dev->sum_done);
 	init_llist_head(&dev->write_done);
 	spin_lock_init(&dev->lock);
 	INIT_WORK(&dev->work, cow_dev_work);

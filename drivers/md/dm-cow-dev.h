@@ -88,6 +88,7 @@ struct cow_dev {
 
 	/* Completions, from any context; lock-free. */
 	struct llist_head read_done;
+	struct llist_head sum_done;
 	struct llist_head write_done;
 	atomic_t pages_done;
 	atomic_t flushes_done;

@@ -152,6 +152,7 @@ static int add_op(struct cow *cow, u64 block, u64 nr, u64 wanted)
 	op->read_error = 0;
 	op->write_error = 0;
 	op->writing = true;
+	op->fua = false;
 	op_set_busy(op, op->source_busy, block, nr, true);
 	op_set_busy(op, op->dest_busy, dest, cow->apart ? 0 : nr, false);
 	list_add_tail(&op->node, &group->ops);

@@ -280,7 +280,11 @@ void cow_turn(struct cow *cow);
 /* A write to be let through when its blocks allow. */
 void cow_write_arrived(struct cow *cow, struct cow_waiter *waiter);
 
-/* Completions. The backup is written after the first of them. */
+/*
+ * Completions. A copy has its data: from now on the backup may be written, with FUA if
+ * op->fua says so. Read done: there is its checksum as well, or there was an error.
+ */
+void cow_op_has_data(struct cow_op *op);
 void cow_op_read_done(struct cow_op *op, u32 crc, int error);
 void cow_op_write_done(struct cow_op *op, int error);
 void cow_page_written(struct cow *cow, int error);

@@ -328,7 +328,8 @@ static void run_read(struct apart *sim, struct task *task)
 		return;
 	}
 	memcpy(mop->buf, sim->disk.origin.view + sector * SECTOR, op->sectors * SECTOR);
-	cow_op_read_done(op, cow_crc(mop->buf, op->sectors * SECTOR), 0);
+	cow_op_has_data(op);
+	add_task(sim, TASK_SUM)->op = op;
 	next = add_task(sim, TASK_WRITE);
 	next->op = op;
 	next->dw = disk_issue(&sim->disk.store, op->dest * sim->block_sectors, op->sectors,
@@ -336,6 +337,13 @@ static void run_read(struct apart *sim, struct task *task)
 	if (next->dw)
 		next->dw->fua = op->fua;
 	apart_stats.fua_backups += op->fua;
+}
+
+static void run_sum(struct task *task)
+{
+	struct mop *mop = container_of(task->op, struct mop, op);
+
+	cow_op_read_done(task->op, cow_crc(mop->buf, task->op->sectors * SECTOR), 0);
 }
 
 /* The end of a write of ours: 0 or an error. */
@@ -375,6 +383,8 @@ static void run_task(struct apart *sim, u32 index)
 	TRACE("task %d ends", task.kind);
 	if (task.kind == TASK_READ)
 		run_read(sim, &task);
+	else if (task.kind == TASK_SUM)
+		run_sum(&task);
 	else if (task.kind == TASK_WRITE)
 		cow_op_write_done(task.op, end_dwrite(sim, task.dw, ERROR_BACKUP));
 	else if (task.kind == TASK_PAGE)

@@ -368,13 +368,21 @@ static void run_read(struct sim *sim, struct task *task)
 	}
 	memcpy(mop->buf, sim->disk.view + sector * SECTOR, op->sectors * SECTOR);
 	TRACE("read %llu done", (unsigned long long)op->source);
-	cow_op_read_done(op, cow_crc(mop->buf, op->sectors * SECTOR), 0);
+	cow_op_has_data(op);
+	machine_add_task(sim, TASK_SUM)->op = op;
 	next = machine_add_task(sim, TASK_WRITE);
 	next->op = op;
 	next->dw = disk_issue(&sim->disk, cow_block_to_sector(&op->cow->geo, op->dest),
 			      op->sectors, mop->buf, NO_LIVE);
 	next->dw->fua = op->fua;
 	stats.fua_backups += op->fua;
+}
+
+static void run_sum(struct task *task)
+{
+	struct mop *mop = container_of(task->op, struct mop, op);
+
+	cow_op_read_done(task->op, cow_crc(mop->buf, task->op->sectors * SECTOR), 0);
 }
 
 /* The end of a write of ours: 0 or an error. */
@@ -432,6 +440,9 @@ static void run_task(struct sim *sim, u32 index)
 	switch (task.kind) {
 	case TASK_READ:
 		run_read(sim, &task);
+		break;
+	case TASK_SUM:
+		run_sum(&task);
 		break;
 	case TASK_WRITE:
 		TRACE("backup %llu written", (unsigned long long)task.op->dest);

@@ -213,6 +213,7 @@ struct uwrite {
 
 enum task_kind {
 	TASK_READ,
+	TASK_SUM,
 	TASK_WRITE,
 	TASK_PAGE,
 	TASK_FLUSH,

@@ -188,6 +188,7 @@ static void few_copies_need_no_flush(void **data)
 	for (i = 0; i < 3; i++) {
 		cow_write_arrived(&cow, &waiters[i]);
 		cow_turn(&cow);
+		cow_op_has_data(&op);
 		cow_op_read_done(&op, 0, 0);
 		cow_turn(&cow);
 		assert_true(op.fua);
@@ -203,6 +204,7 @@ static void few_copies_need_no_flush(void **data)
 	cow.last_ops = 30;
 	cow_write_arrived(&cow, &waiters[3]);
 	cow_turn(&cow);
+	cow_op_has_data(&op);
 	cow_op_read_done(&op, 0, 0);
 	cow_turn(&cow);
 	assert_false(op.fua);
