@@ -143,7 +143,7 @@ void cow_bio_page_write(struct cow *cow, unsigned int index,
 	u32 part;
 
 	if (!index)
-		cow_linger_closed(dev);
+		cow_linger_closed(dev, cow->inflight->nr_ops);
 	bio_init(bio, dev->dest_bdev, &dev->page_vec[index], 1,
 		 REQ_OP_WRITE | REQ_META | REQ_SYNC | REQ_IDLE |
 		 (write->fua ? REQ_FUA : 0));
@@ -184,12 +184,8 @@ void cow_bio_collect(struct cow_dev *dev)
 {
 	int pages = atomic_xchg(&dev->pages_done, 0);
 
-	if (pages)
-		cow_linger_durable(dev);
 	while (pages--)
 		cow_page_written(&dev->cow, xchg(&dev->page_error, 0));
-	if (atomic_xchg(&dev->flushes_done, 0)) {
-		cow_linger_durable(dev);
+	if (atomic_xchg(&dev->flushes_done, 0))
 		cow_flush_done(&dev->cow, READ_ONCE(dev->flush_error));
-	}
 }

@@ -6,7 +6,8 @@
  * A group of one or two copies is written with FUA instead, if the device has that:
  * it need not write all else that is in its cache as well. What a backup is written
  * with is said before it is known what will be in its group; one that is in the cache
- * is enough to want the flush.
+ * is enough to want the flush. So is what is read, which must be what is there after a
+ * power cut: it is, since the checkpoint, but for the bad place of a backup.
  *
  * A record carries the checksum of its data, so it may reach the disk before the
  * data does: after a cut a record without its data was never acted upon.
@@ -43,7 +44,7 @@ EXPORT_SYMBOL_GPL(cow_fail_log);
 /* As few as there were last time, or a flush will be needed anyway. */
 static bool worth_fua(const struct cow *cow, const struct cow_group *group)
 {
-	return cow->fua && !cow->unlogged && cow->last_ops <= FUA_OPS &&
+	return cow->fua && !cow->unsure && !cow->unlogged && cow->last_ops <= FUA_OPS &&
 	       group->nr_ops <= FUA_OPS;
 }
 
@@ -57,6 +58,7 @@ void cow_op_read_done(struct cow_op *op, u32 crc, int error)
 {
 	op->crc = crc;
 	op->read_error = error;
+	op->reading = false;
 	op->group->reading--;
 	if (!error)
 		return;
@@ -113,7 +115,7 @@ static void op_join(struct cow_op *op, struct cow_group *group)
 	}
 }
 
-/* Ops beyond the end of the page go to the next group, as if they came later. */
+/* To the next group, as if it came later. */
 static void hand_over(struct cow_op *op, struct cow_group *from,
 		      struct cow_group *to)
 {
@@ -122,10 +124,19 @@ static void hand_over(struct cow_op *op, struct cow_group *from,
 	op_join(op, to);
 	from->nr_ops--;
 	to->nr_ops++;
-	if (op->writing) {
-		from->writing--;
-		to->writing++;
-	}
+	from->reading -= op->reading;
+	to->reading += op->reading;
+	from->writing -= op->writing;
+	to->writing += op->writing;
+}
+
+static void hand_over_unread(struct cow_group *from, struct cow_group *to)
+{
+	struct cow_op *op, *tmp;
+
+	list_for_each_entry_safe(op, tmp, &from->ops, node)
+		if (op->reading)
+			hand_over(op, from, to);
 }
 
 static void record_voids(struct cow *cow, struct cow_group *group, u32 room)
@@ -147,7 +158,7 @@ static void record_ops(struct cow *cow, struct cow_group *group,
 
 		if (op->read_error)
 			continue;
-		if (!room) {
+		if (!room) {	/* beyond the end of the page */
 			hand_over(op, group, next);
 			continue;
 		}
@@ -171,7 +182,7 @@ static bool any_cached(const struct cow *cow, const struct cow_group *group)
 {
 	const struct cow_op *op;
 
-	if (!cow->fua)
+	if (!cow->fua || cow->unsure)
 		return true;
 	list_for_each_entry(op, &group->ops, node)
 		if (!op->read_error && !op->fua)
@@ -227,6 +238,7 @@ static void close_group(struct cow *cow)
 
 	cow->inflight = group;
 	cow->gathering = &cow->groups[group == &cow->groups[0]];
+	hand_over_unread(group, cow->gathering);
 	group->stage = COW_WRITING;
 	if (cow->failed) {	/* what the log holds now, nobody knows: no more */
 		group->error = -EIO;
@@ -303,6 +315,7 @@ static void op_done(struct cow *cow, struct cow_group *group, struct cow_op *op)
 		cow_map_set(&cow->map, op->dest, op->nr, COW_FREE);
 		fail_op_waiters(cow, group, op);
 	} else if (op->write_error) {
+		cow->unsure |= !group->cached;
 		void_op(cow, op);
 		fail_op_waiters(cow, group, op);
 	} else {
@@ -380,6 +393,8 @@ static void finish_group(struct cow *cow)
 
 	if (group->logged)
 		settle_log(cow, group);
+	if (group->cached)
+		cow->unsure = false;
 	if (group->seal_busy.nr)
 		list_del(&group->seal_busy.node);
 	list_for_each_entry_safe(op, tmp, &group->ops, node) {
@@ -434,11 +449,22 @@ static bool drained(const struct cow *cow)
 }
 
 /* Who cannot go on before this group is durable does not wait for others. */
-static bool linger(struct cow *cow)
+static bool nothing_presses(const struct cow *cow)
 {
 	return !cow->unlogged && !cow->failed && !cow->passing && !cow->voids_first &&
-	       list_empty(&cow->deferred) && list_empty(&cow->exclusives) &&
-	       cow->env->linger(cow);
+	       list_empty(&cow->deferred) && list_empty(&cow->exclusives);
+}
+
+static bool may_close(struct cow *cow)
+{
+	const struct cow_group *group = cow->gathering;
+	u32 ready = group->nr_ops - group->reading;
+
+	if (!ready && !cow->voids_first)
+		return false;
+	if (!group->reading && !nothing_presses(cow))
+		return true;
+	return !cow->env->linger(cow, ready, group->reading);
 }
 
 bool cow_commit_turn(struct cow *cow)
@@ -446,10 +472,7 @@ bool cow_commit_turn(struct cow *cow)
 	struct cow_group *group = cow->inflight;
 
 	if (!group) {
-		if (cow->gathering->reading ||
-		    (list_empty(&cow->gathering->ops) && !cow->voids_first))
-			return false;
-		if (linger(cow))
+		if (!may_close(cow))
 			return false;
 		close_group(cow);
 		return true;

@@ -151,6 +151,7 @@ static int add_op(struct cow *cow, u64 block, u64 nr, u64 wanted)
 	op->sectors = cow_run_sectors(&cow->geo, block, nr);
 	op->read_error = 0;
 	op->write_error = 0;
+	op->reading = true;
 	op->writing = true;
 	op->fua = false;
 	op_set_busy(op, op->source_busy, block, nr, true);

@@ -4,9 +4,14 @@
  *
  * While a group is in flight, its writers are silent; the others gather in the next
  * one. So whoever keeps 32 writes outstanding would pay for a flush with every 16 of
- * them. It pays to wait a little: for as many new writes as the last group has let
- * go, but for no longer than a part of what a group takes on this device. Who does not
- * come back is not waited for the next times.
+ * them. It pays to wait a little for those who have just been let go, until three of
+ * four are there. Not for all: while the others come, this group is written.
+ *
+ * The same goes for those who are there, but whose old contents are still being read.
+ *
+ * Nobody is waited for longer than a part of what a group takes on this device, and who
+ * does not come back is not waited for the next times. Nor is anybody, if there are many
+ * who come though nobody was missing: who waits for them waits for ever more.
  */
 #include <linux/ktime.h>
 
@@ -37,78 +42,106 @@ void cow_linger_exit(struct cow_dev *dev)
 /* A moving average over some eight values. */
 static void average(u64 *mean, u64 value)
 {
-	*mean += ((s64)min_t(u64, value, MAX_TAKES_NS) - (s64)*mean) / 8;
+	value = min_t(u64, value, MAX_TAKES_NS);
+	*mean += *mean ? ((s64)value - (s64)*mean) / 8 : value;
+}
+
+/* The same, but no smaller than the last value. */
+static void high_average(u64 *mean, u64 value)
+{
+	average(mean, value);
+	*mean = max_t(u64, *mean, min_t(u64, value, MAX_TAKES_NS));
 }
 
 void cow_linger_arrived(struct cow_dev *dev)
 {
 	struct cow_linger *linger = &dev->linger;
 
-	if (!linger->missing)
-		return;
-	linger->missing--;
-	if (linger->released)
-		average(&linger->back_ns, ktime_get_ns() - linger->released);
-	linger->released = 0;
+	u64 now = ktime_get_ns();
+
+	if (linger->missing) {
+		linger->missing--;
+		linger->longest = max(linger->longest, now - linger->last);
+	} else {
+		linger->strangers++;
+	}
+	linger->last = now;
 }
 
 void cow_linger_released(struct cow_dev *dev)
 {
 	struct cow_linger *linger = &dev->linger;
 
-	if (!linger->missing++)
-		linger->released = ktime_get_ns();
+	linger->missing++;
+	if (linger->in_flight)
+		linger->last = ktime_get_ns();
+	linger->in_flight = false;
 }
 
-/* The group is being written. */
-void cow_linger_closed(struct cow_dev *dev)
+/* Did the wait that is over serve its purpose? */
+static void judge(struct cow_linger *linger, u32 size)
+{
+	if (linger->timed_out)	/* who never comes is forgotten, others are not */
+		linger->missing -= DIV_ROUND_UP(linger->missing, 8);
+	if (linger->timed_out || linger->strangers > size / 8)
+		linger->futile = min_t(u32, 2 * linger->futile + 1, MAX_SKIP);
+	else
+		linger->futile = 0;
+	linger->skip = linger->futile;
+}
+
+/* The group, of so many copies, is being written. */
+void cow_linger_closed(struct cow_dev *dev, u32 size)
 {
 	struct cow_linger *linger = &dev->linger;
 	u64 now = ktime_get_ns();
 
 	average(&linger->group_ns, now - linger->closed);
 	linger->closed = now;
-	if (linger->until) {
-		/* Most of them must have come. */
-		if (linger->missing > linger->expected / 4)
-			linger->futile = min_t(u32, 2 * linger->futile + 1, MAX_SKIP);
-		else
-			linger->futile = 0;
-		linger->skip = linger->futile;
-	} else if (linger->skip) {
+	high_average(&linger->gap_ns, linger->longest);
+	linger->longest = 0;
+	if (linger->until)
+		judge(linger, size);
+	else if (linger->skip)
 		linger->skip--;
-	}
 	linger->until = 0;
-	linger->missing = 0;
+	linger->timed_out = false;
+	linger->strangers = 0;
+	linger->in_flight = true;
 }
 
-/* The group is durable; those who wait for it are let go next. */
-void cow_linger_durable(struct cow_dev *dev)
+/* Is it still worth it? Then the worker is woken when it is not. */
+static bool may_still_come(struct cow_linger *linger, u32 missing)
 {
-	dev->linger.missing = 0;
-}
+	u64 now = ktime_get_ns();
 
-bool cow_linger(struct cow *cow)
-{
-	struct cow_dev *dev = cow_to_dev(cow);
-	struct cow_linger *linger = &dev->linger;
-	u64 now;
-
-	if (!linger->missing || linger->skip)
-		return false;
-	now = ktime_get_ns();
-	if (!linger->until) {
+	if (!linger->until)
 		/* Else who comes by himself, as often as that, would make groups grow. */
-		linger->expected = linger->seen = linger->missing;
-		linger->latest = now + linger->group_ns / 2;
+		linger->latest = now + linger->group_ns;
+	if (!linger->until || missing < linger->seen) {
+		linger->until = linger->gap_ns ?
+			min(now + 2 * linger->gap_ns, linger->latest) : linger->latest;
+		linger->seen = missing;
 	}
-	if (!linger->until || linger->missing < linger->seen) {
-		linger->until = min(now + 2 * linger->back_ns, linger->latest);
-		linger->seen = linger->missing;
-	}
-	if (now >= linger->until)
+	linger->timed_out = now >= linger->until;
+	if (linger->timed_out)
 		return false;
 	/* Each time: whoever waits must be sure that it ends. */
 	hrtimer_start(&linger->timer, ns_to_ktime(linger->until - now), HRTIMER_MODE_REL);
 	return true;
+}
+
+static bool enough(u32 ready, u32 others)
+{
+	return 3 * others <= ready;
+}
+
+bool cow_linger(struct cow *cow, u32 ready, u32 reading)
+{
+	struct cow_linger *linger = &cow_to_dev(cow)->linger;
+	u32 missing = linger->missing;
+
+	if (linger->skip || !missing || enough(ready, reading + missing))
+		return !enough(ready, reading + (linger->skip ? 0 : missing));
+	return may_still_come(linger, missing) || !enough(ready, reading);
 }

@@ -63,6 +63,7 @@ struct cow_op {
 	u32 crc;
 	int read_error;
 	int write_error;
+	bool reading;			/* its data, or its checksum, is not there yet */
 	bool writing;			/* its backup is still being written... */
 	bool fua;			/* ...and durable once it has been */
 	struct cow_busy source_busy[2];	/* a run may reach into a second bucket */
@@ -137,11 +138,11 @@ struct cow_env_ops {
 			   const struct cow_page_write *write);
 	void (*flush)(struct cow *cow);
 	/*
-	 * Everything is there to write the gathering group. True: it may wait for more
-	 * writes, and the core is called again before long; whoever says so must not do
-	 * it for ever.
+	 * Of the gathering group @ready copies could be written, and @reading are being read.
+	 * True: that is not enough, it waits for these, and for others; whoever says so must
+	 * not do it for ever, and call the core again before long if @reading is 0.
 	 */
-	bool (*linger)(struct cow *cow);
+	bool (*linger)(struct cow *cow, u32 ready, u32 reading);
 	/* Send a write on to the device, or end it with an error. */
 	void (*release)(struct cow *cow, struct cow_waiter *waiter, int error);
 	/* Stop I/O to hidden block @index and wait for what is in flight... */
@@ -247,6 +248,7 @@ struct cow {
 	bool apart;			/* copies go to another device, see env */
 	bool unlogged;			/* apart: neither log nor flush: gone with a reboot */
 	bool fua;			/* a write may be durable at once; no matter what it costs */
+	bool unsure;			/* what a failed backup has left behind is not durable */
 	u32 last_ops;			/* copies in the last group */
 	bool passing;			/* committed: every write passes */
 	bool holding;			/* may writes be held? not in a suspend */

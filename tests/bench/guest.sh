@@ -34,21 +34,25 @@ memory_disk() { # NAME MEGABYTES [ATTRIBUTE=VALUE...]
 	dd if=/dev/zero of="$disk" bs=1M count="$mb" oflag=direct status=none
 }
 
-# What an SSD takes, in microseconds.
-ssd() { # NAME
-	dmsetup create "$1" --table "0 $(sectors "$disk") latency $disk 80 20 1000"
+# What an SSD takes, in microseconds; or ten times that, where the processor is emulated
+# and as much slower than a real one.
+ssd() { # NAME KIND
+	local times=1
+
+	[[ $2 != ssd10* ]] || times=10
+	dmsetup create "$1" --table "0 $(sectors "$disk") latency $disk $((80 * times)) $((20 * times)) $((1000 * times))"
 }
 
-disks() { # memory | ssd | ssd-fua
+disks() { # memory | ssd | ssd-fua | ssd10 | ssd10-fua
 	local fua=1
 
-	[ "$1" != ssd ] || fua=0
+	[[ $1 = *fua || $1 = memory ]] || fua=0
 	memory_disk base $MB fua=$fua
 	base=$disk counted=("${disk##*/}")
-	[ "$1" = memory ] || { ssd d-base; base=/dev/mapper/d-base; }
+	[ "$1" = memory ] || { ssd d-base "$1"; base=/dev/mapper/d-base; }
 	memory_disk spare $SPARE fua=$fua
 	spare=$disk counted+=("${disk##*/}")
-	[ "$1" = memory ] || { ssd d-spare; spare=/dev/mapper/d-spare; }
+	[ "$1" = memory ] || { ssd d-spare "$1"; spare=/dev/mapper/d-spare; }
 }
 
 disks_gone() {

@@ -239,13 +239,14 @@ static void flush(struct cow *cow)
 }
 
 /* Somebody must call again: the end of what is in flight, here. */
-static bool linger(struct cow *cow)
+static bool linger(struct cow *cow, u32 ready, u32 reading)
 {
 	struct apart *sim = to_sim(cow);
 
-	if (!sim->nr_tasks || !chance(&sim->rng, 30))
+	(void)ready;
+	if (reading ? chance(&sim->rng, 40) : !sim->nr_tasks || !chance(&sim->rng, 30))
 		return false;
-	apart_stats.lingers++;
+	apart_stats.lingers += !reading;
 	return true;
 }
 

@@ -324,6 +324,8 @@ mutations() {
 		's/(if \(!op->read_error && )!op->fua\)/$1 0)/'
 	mutate fua-by-the-size-of-the-group dm-cow-commit.c \
 		's/(static bool any_cached.*?)if \(!cow->fua\)\s*return true;.*?return false;/$1return !worth_fua(cow, group);/s'
+	mutate fua-after-a-failed-backup dm-cow-commit.c \
+		's/cow->unsure \|= !group->cached;//'
 	mutate fua-page-in-the-cache dm-cow-commit.c \
 		's/writes\[i\]\.fua = !group->cached;/writes[i].fua = false;/'
 	mutate checksum-of-another-tail dm-cow-log.c \

@@ -163,10 +163,17 @@ static void abandon(struct cow *cow, int error)
 	snap_abandon(&sim.snap, error == -ENOSPC ? SNAP_OVERFLOW : SNAP_FAILED);
 }
 
+static bool linger(struct cow *cow, u32 ready, u32 reading)
+{
+	(void)cow;
+	(void)ready;
+	return reading && pick(2);
+}
+
 static const struct cow_env_ops env = {
 	.op_alloc = op_alloc, .op_free = op_free, .op_start = op_start,
 	.release = release, .event = event, .take = take, .keep = keep,
-	.abandon = abandon,
+	.abandon = abandon, .linger = linger,
 };
 
 /* ---- surroundings of the epochs ----------------------------------------- */

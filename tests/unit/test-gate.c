@@ -15,7 +15,7 @@ static bool others_take_it_all;
 static unsigned int memory;		/* for so many operations; 0: for any */
 static unsigned int asked;		/* when there was none */
 static bool page_fua;
-static bool lingering;
+static bool lingering, close_early;
 static unsigned int lingers;
 
 static struct cow_op *op_alloc(struct cow *c, u32 nr)
@@ -57,9 +57,12 @@ static void flush(struct cow *c)
 	flushes++;
 }
 
-static bool linger(struct cow *c)
+static bool linger(struct cow *c, u32 ready, u32 reading)
 {
 	(void)c;
+	(void)ready;
+	if (reading)
+		return !close_early;
 	lingers += lingering;
 	return lingering;
 }

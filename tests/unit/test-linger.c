@@ -57,11 +57,14 @@ static struct cow_dev *cow_to_dev(struct cow *cow)
 static u64 group_takes;
 static u64 arrives[WRITERS];	/* the next write of each; ~0: it waits for a group */
 static u64 came[WRITERS];	/* when that one did */
+static u64 is_read[WRITERS];	/* when the old contents are, that it waits for */
 static int in[WRITERS];		/* the group it waits for: 0 none, 1 gathering, 2 in flight */
 static u64 think;		/* from the release to the next write; 0: writes come anyway */
 static u64 interval;		/* ...then one each that many */
+static u64 serial;		/* what each write takes of the one processor of all writers */
+static u64 processor_free;
 static unsigned int writers;
-static u64 read_until, durable_at;
+static u64 durable_at;
 static u64 writes, groups, waited, longest;
 
 static void let_go(unsigned int i)
@@ -71,25 +74,28 @@ static void let_go(unsigned int i)
 	writes++;
 	in[i] = 0;
 	arrives[i] = think ? now + think + rnd(&rng, think) : ~0ULL;
+	if (serial) {
+		processor_free = max(processor_free, now + think) + serial;
+		arrives[i] = processor_free;
+	}
 	cow_linger_released(&dev);
 }
 
-static unsigned int count(int group)
+static unsigned int count(bool ready)
 {
 	unsigned int i, nr = 0;
 
 	for (i = 0; i < writers; i++)
-		nr += in[i] == group;
+		nr += in[i] == 1 && (is_read[i] <= now) == ready;
 	return nr;
 }
 
 static void worker(void)
 {
-	unsigned int i;
+	unsigned int i, ready, reading;
 
 	if (durable_at && durable_at <= now) {
 		durable_at = 0;
-		cow_linger_durable(&dev);
 		for (i = 0; i < writers; i++)
 			if (in[i] == 2)
 				let_go(i);
@@ -99,19 +105,21 @@ static void worker(void)
 			came[i] = now;
 			in[i] = 1;
 			arrives[i] = ~0ULL;
-			read_until = now + READ_NS;
+			is_read[i] = now + READ_NS;
 			cow_linger_arrived(&dev);
 		}
-	if (durable_at || read_until > now || !count(1))
+	ready = count(true);
+	reading = count(false);
+	if (durable_at || !ready)
 		return;
-	if (count(1) < ROOM && cow_linger(NULL)) {
+	if (ready < ROOM && cow_linger(NULL, ready, reading)) {
 		/* Nobody else would look again. */
-		assert_true(dev.linger.timer.at > now);
+		assert_true(reading || dev.linger.timer.at > now);
 		return;
 	}
-	cow_linger_closed(&dev);
+	cow_linger_closed(&dev, ready);
 	for (i = 0; i < writers; i++)
-		if (in[i] == 1)
+		if (in[i] == 1 && is_read[i] <= now)
 			in[i] = 2;
 	durable_at = now + group_takes;
 	groups++;
@@ -125,10 +133,10 @@ static u64 next_event(u64 next_write)
 	for (i = 0; i < writers; i++)
 		if (!in[i])
 			next = min(next, arrives[i]);
+		else if (in[i] == 1 && is_read[i] > now)
+			next = min(next, is_read[i]);
 	if (durable_at)
 		next = min(next, durable_at);
-	if (read_until > now)
-		next = min(next, read_until);
 	if (dev.linger.timer.at)
 		next = min(next, dev.linger.timer.at);
 	return next;
@@ -164,7 +172,7 @@ static int setup(void **data)
 	(void)data;
 	memset(&dev, 0, sizeof(dev));
 	now = 1000 * NSEC_PER_MSEC;
-	read_until = durable_at = 0;
+	durable_at = serial = processor_free = 0;
 	writers = WRITERS;
 	for (i = 0; i < WRITERS; i++) {
 		in[i] = 0;
@@ -197,8 +205,40 @@ static void those_who_come_back_are_waited_for(void **data)
 		start_writers(32);
 		run(100 * NSEC_PER_MSEC);
 		run(1000 * NSEC_PER_MSEC);
-		assert_true(writes > 30 * groups);
-		assert_true(longest < takes[i] + READ_NS + 3 * think);
+		assert_true(writes > 23 * groups);
+		assert_true(longest < 2 * (takes[i] + READ_NS + 2 * think));
+	}
+}
+
+/* One thread sends all of them: it goes on while a group is being written. */
+static void most_of_them_will_do(void **data)
+{
+	static const struct {
+		u64 takes, each;
+	} cases[] = {
+		{ 60 * USEC, 25 * USEC }, { 60 * USEC, 45 * USEC }, { 300 * USEC, 30 * USEC },
+		{ 1100 * USEC, 40 * USEC }, { 1100 * USEC, 90 * USEC }, { 3000 * USEC, 90 * USEC },
+	};
+	unsigned int i;
+
+	(void)data;
+	think = 20 * USEC;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		u64 together, apart;
+
+		group_takes = cases[i].takes;
+		start_writers(32);
+		serial = cases[i].each;
+		run(100 * NSEC_PER_MSEC);
+		run(1000 * NSEC_PER_MSEC);
+		/* All in one group; or as fast as that one thread can send them. */
+		together = 32 * 1000 * NSEC_PER_MSEC / (32 * serial + think + READ_NS + group_takes);
+		apart = 1000 * NSEC_PER_MSEC / serial;
+		assert_true(writes > 23 * groups);
+		assert_true(100 * writes > 97 * together);
+		/* Nobody waits for the device as long as that has a group less than all. */
+		if (group_takes < 6 * serial)
+			assert_true(100 * writes > 95 * apart);
 	}
 }
 
@@ -218,8 +258,8 @@ static void nobody_waits_for_strangers(void **data)
 			interval = between;
 			run(500 * NSEC_PER_MSEC);
 			run(2000 * NSEC_PER_MSEC);
-			/* One group in flight, then a wait, then one's own. */
-			assert_true(waited / writes < 2 * (takes[i] + READ_NS));
+			/* One group in flight, then a wait, then one's own, about. */
+			assert_true(waited / writes < 9 * (takes[i] + READ_NS) / 4);
 		}
 }
 
@@ -229,6 +269,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(those_who_come_back_are_waited_for),
+		TEST(most_of_them_will_do),
 		TEST(nobody_waits_for_strangers),
 	};
 
