@@ -233,5 +233,6 @@ void bow_settle(struct cow *cow)
 				cow->freemap[i].nr, COW_PROTECTED, COW_FREE);
 	cow_map_replace(&cow->map, 0, cow->geo.nr_blocks, COW_LOOSE, COW_PROTECTED);
 	cow_map_replace(&cow->map, 0, cow->geo.nr_blocks, COW_CHANGED, COW_PROTECTED);
+	cow_map_settled(&cow->map);
 	cow->passing = false;
 }

@@ -65,6 +65,15 @@ static void count_free(struct cow_map *map, u64 index, unsigned long old,
 	atomic64_add(delta, &map->free);
 }
 
+/* Before the change: who looks for such blocks finds the zone, if not yet the block. */
+static void note_passes(struct cow_map *map, u64 index)
+{
+	u64 zone = index * BLOCKS_PER_WORD >> COW_ZONE_SHIFT;
+
+	if (!test_bit(zone, map->zone_passes))
+		set_bit(zone, map->zone_passes);
+}
+
 static bool change_word(struct cow_map *map, u64 index, unsigned long *old,
 			unsigned long blocks, enum cow_state state)
 {
@@ -72,6 +81,8 @@ static bool change_word(struct cow_map *map, u64 index, unsigned long *old,
 
 	if (new == *old)
 		return true;
+	if (state & COW_LOOSE)
+		note_passes(map, index);
 	if (!try_cmpxchg(&map->words[index], old, new))
 		return false;
 	count_free(map, index, *old, new);
@@ -88,11 +99,16 @@ static u64 word_bytes(u64 nr_blocks)
 	return ((nr_blocks - 1) / BLOCKS_PER_WORD + 1) * sizeof(long);
 }
 
+static u64 zone_bytes(u64 nr_blocks)
+{
+	return BITS_TO_LONGS(nr_zones(nr_blocks)) * sizeof(long);
+}
+
 u64 cow_map_memory(const struct cow_map *map)
 {
 	if (!map->nr_blocks)
 		return 0;
-	return word_bytes(map->nr_blocks) +
+	return word_bytes(map->nr_blocks) + zone_bytes(map->nr_blocks) +
 	       nr_zones(map->nr_blocks) * sizeof(*map->zone_free);
 }
 EXPORT_SYMBOL_GPL(cow_map_memory);
@@ -107,7 +123,8 @@ int cow_map_init(struct cow_map *map, u64 nr_blocks)
 	map->nr_blocks = nr_blocks;
 	map->words = vzalloc(bytes);
 	map->zone_free = vzalloc(nr_zones(nr_blocks) * sizeof(*map->zone_free));
-	if (!map->words || !map->zone_free) {
+	map->zone_passes = vzalloc(zone_bytes(nr_blocks));
+	if (!map->words || !map->zone_free || !map->zone_passes) {
 		cow_map_exit(map);
 		return -ENOMEM;
 	}
@@ -119,8 +136,10 @@ void cow_map_exit(struct cow_map *map)
 {
 	vfree(map->words);
 	vfree(map->zone_free);
+	vfree(map->zone_passes);
 	map->words = NULL;
 	map->zone_free = NULL;
+	map->zone_passes = NULL;
 }
 EXPORT_SYMBOL_GPL(cow_map_exit);
 
@@ -168,11 +187,9 @@ void cow_map_set(struct cow_map *map, u64 block, u64 nr, enum cow_state state)
 }
 EXPORT_SYMBOL_GPL(cow_map_set);
 
-void cow_map_replace(struct cow_map *map, u64 block, u64 nr,
-		     enum cow_state from, enum cow_state to)
+static void replace(struct cow_map *map, u64 block, u64 end, enum cow_state from,
+		    enum cow_state to)
 {
-	u64 end = block + nr;
-
 	while (block < end) {
 		struct word_part part = word_part(block, end);
 		unsigned long old = load_word(map, part.index);
@@ -183,7 +200,47 @@ void cow_map_replace(struct cow_map *map, u64 block, u64 nr,
 		block += part.nr;
 	}
 }
+
+static u64 zone_end(u64 block, u64 end)
+{
+	return min(((block >> COW_ZONE_SHIFT) + 1) << COW_ZONE_SHIFT, end);
+}
+
+/* A device that is all free, or nearly, has many of these. */
+static bool all_free(const struct cow_map *map, u64 block, u64 stop)
+{
+	return stop - block == 1ULL << COW_ZONE_SHIFT &&
+	       atomic_read(&map->zone_free[block >> COW_ZONE_SHIFT]) == 1 << COW_ZONE_SHIFT;
+}
+
+/* Is none of a whole zone in @state, as can be told without looking at each? */
+static bool none_in(const struct cow_map *map, u64 block, u64 stop, enum cow_state state)
+{
+	if (state & COW_LOOSE)
+		return !test_bit(block >> COW_ZONE_SHIFT, map->zone_passes);
+	return state == COW_PROTECTED && all_free(map, block, stop);
+}
+
+void cow_map_replace(struct cow_map *map, u64 block, u64 nr,
+		     enum cow_state from, enum cow_state to)
+{
+	u64 end = block + nr;
+
+	while (block < end) {
+		u64 stop = zone_end(block, end);
+
+		if (!none_in(map, block, stop, from))
+			replace(map, block, stop, from, to);
+		block = stop;
+	}
+}
 EXPORT_SYMBOL_GPL(cow_map_replace);
+
+void cow_map_settled(struct cow_map *map)
+{
+	memset(map->zone_passes, 0, zone_bytes(map->nr_blocks));
+}
+EXPORT_SYMBOL_GPL(cow_map_settled);
 
 u64 cow_map_take(struct cow_map *map, u64 block, u64 nr)
 {
@@ -226,11 +283,6 @@ static u64 next_match(const struct cow_map *map, u64 block, u64 end,
 	return end;
 }
 
-static u64 zone_end(u64 block, u64 end)
-{
-	return min(((block >> COW_ZONE_SHIFT) + 1) << COW_ZONE_SHIFT, end);
-}
-
 /* Only FREE blocks are counted by zone, and only they are searched far. */
 static bool skip_zone(const struct cow_map *map, u64 block, enum cow_state state)
 {
@@ -258,7 +310,17 @@ EXPORT_SYMBOL_GPL(cow_map_next);
 u64 cow_map_next_not(const struct cow_map *map, u64 block, u64 end,
 		     enum cow_state state)
 {
-	return next_match(map, block, end, state, false);
+	while (block < end) {
+		u64 stop = zone_end(block, end);
+		u64 found = stop;
+
+		if (state != COW_FREE || !all_free(map, block, stop))
+			found = next_match(map, block, stop, state, false);
+		if (found < stop)
+			return found;
+		block = stop;
+	}
+	return end;
 }
 EXPORT_SYMBOL_GPL(cow_map_next_not);
 

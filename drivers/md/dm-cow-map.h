@@ -29,6 +29,8 @@ struct cow_map {
 	unsigned long *words;
 	/* FREE blocks per zone and in all: hints for searches, exact at rest. */
 	atomic_t *zone_free;
+	/* Zones where a block has been LOOSE or CHANGED since cow_map_settled(). */
+	unsigned long *zone_passes;
 	atomic64_t free;
 };
 
@@ -55,13 +57,19 @@ void cow_map_set(struct cow_map *map, u64 block, u64 nr, enum cow_state state);
 void cow_map_replace(struct cow_map *map, u64 block, u64 nr,
 		     enum cow_state from, enum cow_state to);
 
+/* No block is LOOSE or CHANGED any more. Only while nothing changes the map. */
+void cow_map_settled(struct cow_map *map);
+
 /*
  * Take FREE blocks from @block on and make them PROTECTED, until one is not
  * FREE or @nr are taken. Returns how many were taken.
  */
 u64 cow_map_take(struct cow_map *map, u64 block, u64 nr);
 
-/* First block at or after @block, below @end, (not) in @state; @end if none. */
+/*
+ * First block at or after @block, below @end, (not) in @state; @end if none. Not FREE:
+ * only while nothing changes the map.
+ */
 u64 cow_map_next(const struct cow_map *map, u64 block, u64 end,
 		 enum cow_state state);
 u64 cow_map_next_not(const struct cow_map *map, u64 block, u64 end,

@@ -328,6 +328,8 @@ mutations() {
 		's/cow->unsure \|= !group->cached;//'
 	mutate fua-page-in-the-cache dm-cow-commit.c \
 		's/writes\[i\]\.fua = !group->cached;/writes[i].fua = false;/'
+	mutate map-zone-not-noted dm-cow-map.c \
+		's/if \(state & COW_LOOSE\)\s*note_passes\(map, index\);//'
 	mutate checksum-of-another-tail dm-cow-log.c \
 		's/log->summed = 0;//'
 	mutate wait-though-others-cannot dm-cow-commit.c \

@@ -111,6 +111,20 @@ static void search(const struct cow_map *map, const u8 *model, u64 block, u64 nr
 		assert_int_equal(start, want_start);
 }
 
+/* As after a commit: nothing passes any more. */
+static void settle(struct cow_map *map, u8 *model)
+{
+	u64 i;
+
+	cow_map_replace(map, 0, map->nr_blocks, COW_LOOSE, COW_PROTECTED);
+	cow_map_replace(map, 0, map->nr_blocks, COW_CHANGED, COW_PROTECTED);
+	cow_map_settled(map);
+	for (i = 0; i < map->nr_blocks; i++)
+		if (model[i] >= COW_LOOSE)
+			model[i] = COW_PROTECTED;
+	check_all(map, model);
+}
+
 static void change(struct cow_map *map, u8 *model, u64 block, u64 nr)
 {
 	u8 from = (u8)rnd(&rng, 4), to = (u8)rnd(&rng, 4);
@@ -150,12 +164,30 @@ static void random_operations(void **data)
 			u64 nr = 1 + rnd(&rng, min(sizes[s] - block, rnd(&rng, 10) ? 100 : sizes[s]));
 
 			change(&map, model, block, nr);
+			if (!rnd(&rng, 50))
+				settle(&map, model);
 			search(&map, model, block, nr);
 		}
 		check_all(&map, model);
 		cow_map_exit(&map);
 		free(model);
 	}
+}
+
+/* Those that are all FREE are not looked at block by block. */
+static void whole_zones_are_skipped(void **data)
+{
+	const u64 zone = 1ULL << COW_ZONE_SHIFT;
+	struct cow_map map;
+
+	(void)data;
+	assert_int_equal(cow_map_init(&map, 4 * zone - 9), 0);
+	cow_map_set(&map, 100, 4 * zone - 109, COW_FREE);
+	assert_int_equal(cow_map_next_not(&map, 100, 4 * zone - 9, COW_FREE), 4 * zone - 9);
+	cow_map_set(&map, 3 * zone - 1, 1, COW_LOOSE);
+	assert_int_equal(cow_map_next_not(&map, 100, 4 * zone - 9, COW_FREE), 3 * zone - 1);
+	assert_int_equal(cow_map_next_not(&map, 100, 2 * zone + 7, COW_FREE), 2 * zone + 7);
+	cow_map_exit(&map);
 }
 
 /* Before the first snapshot of an origin, and after the last one. */
@@ -176,6 +208,7 @@ int main(void)
 		cmocka_unit_test(all_transitions_at_edges),
 		cmocka_unit_test(impossible_sizes),
 		cmocka_unit_test(random_operations),
+		cmocka_unit_test(whole_zones_are_skipped),
 		cmocka_unit_test(none_takes_nothing),
 	};
 

@@ -32,6 +32,7 @@ typedef uint64_t u64;
 #define fallthrough __attribute__((fallthrough))
 #define __always_unused __attribute__((unused))
 #define BITS_PER_LONG ((unsigned int)(sizeof(long) * CHAR_BIT))
+#define BITS_TO_LONGS(n) DIV_ROUND_UP((n), BITS_PER_LONG)
 #define EXPORT_SYMBOL_GPL(sym) extern int cow_unused_##sym
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define DIV_ROUND_UP(n, d) (((n) + (d) - 1) / (d))
@@ -85,6 +86,17 @@ static inline int64_t atomic64_read(const atomic64_t *v)
 static inline void atomic64_add(int64_t n, atomic64_t *v)
 {
 	__atomic_fetch_add(&v->counter, n, __ATOMIC_RELAXED);
+}
+
+static inline bool test_bit(u64 nr, const unsigned long *bits)
+{
+	return READ_ONCE(bits[nr / BITS_PER_LONG]) >> (nr % BITS_PER_LONG) & 1;
+}
+
+static inline void set_bit(u64 nr, unsigned long *bits)
+{
+	__atomic_fetch_or(&bits[nr / BITS_PER_LONG], 1UL << (nr % BITS_PER_LONG),
+			  __ATOMIC_SEQ_CST);
 }
 
 static inline unsigned int hweight_long(unsigned long w)
