@@ -96,9 +96,8 @@ static int copy_gathered(struct restore *restore)
 
 	if (!restore->sectors)
 		return 0;
-	r = cow_read(pic->io, restore->from, pic->buf, restore->sectors);
-	if (!r)
-		r = cow_write(pic->io, restore->to, pic->buf, restore->sectors);
+	/* From where nothing was kept at the checkpoint to where something was. */
+	r = cow_copy_to(pic->io, restore->from, restore->to, pic->buf, restore->sectors);
 	restore->done += restore->sectors;
 	restore->sectors = 0;
 	if (restore->progress)

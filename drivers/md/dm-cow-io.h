@@ -21,6 +21,12 @@ struct cow_io_ops {
 	int (*write)(struct cow_io *io, u64 sector, const void *buf, u32 sectors);
 	/* All writes completed so far survive a power cut once it returns 0. */
 	int (*flush)(struct cow_io *io);
+	/*
+	 * Or NULL. As a read and a write, but it may end only with the next call of any of
+	 * the others, which tells its error. Places of copies in flight do not overlap.
+	 * -EOPNOTSUPP: nothing was done.
+	 */
+	int (*copy)(struct cow_io *io, u64 from, u64 to, u32 sectors);
 };
 
 struct cow_io {
@@ -44,6 +50,17 @@ static inline int cow_write(struct cow_io *io, u64 sector, const void *buf,
 static inline int cow_flush(struct cow_io *io)
 {
 	return io->ops->flush(io);
+}
+
+/* @buf may be used for it. */
+static inline int cow_copy_to(struct cow_io *io, u64 from, u64 to, void *buf, u32 sectors)
+{
+	int r = io->ops->copy ? io->ops->copy(io, from, to, sectors) : -EOPNOTSUPP;
+
+	if (r != -EOPNOTSUPP)
+		return r;
+	r = cow_read(io, from, buf, sectors);
+	return r ? r : cow_write(io, to, buf, sectors);
 }
 
 #endif

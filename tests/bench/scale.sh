@@ -11,7 +11,7 @@
 # shellcheck source=/dev/null
 . /tests/lib.sh
 export DM_DISABLE_UDEV=1
-modprobe -a dm-bow dm-blksnap dm-snapshot
+modprobe -a dm-bow dm-blksnap dm-latency
 load_null_blk
 
 GiB=$((1 << 30))
@@ -171,27 +171,37 @@ memory_blksnap() { # GIB
 
 # ---- restore ---------------------------------------------------------------------
 
-# What was changed: with writes of 1 MiB, or of 4 KiB.
-restored() { # WRITE-SIZE MEBIBYTES READ-WRITE
+# What was changed: with writes of 1 MiB, or of 4 KiB. An SSD as in guest.sh.
+restored() { # memory|ssd WRITE-SIZE MEBIBYTES READ-WRITE
 	local start us copy
 
 	disk base 1024 memory_backed=1 discard=0
+	base=$disk
 	dd if=/dev/zero of="$disk" bs=1M count=1024 oflag=direct status=none
+	if [ "$1" = ssd ]; then
+		dmsetup create ssd --table "0 $((2 << 20)) latency $disk 80 20 1000"
+		base=/dev/mapper/ssd
+	fi
 	start=$(now_us)
-	dd if="$disk" of="$disk" bs=1M count="$2" skip=513 seek=1 iflag=direct oflag=direct \
+	dd if="$base" of="$base" bs=1M count="$3" skip=513 seek=1 iflag=direct oflag=direct \
 		conv=notrunc,fsync status=none
 	copy=$(($(now_us) - start))
-	dmsetup create b --table "0 $((2 << 20)) bow $disk"
-	blkdiscard -f -o $((512 << 20)) /dev/mapper/b
+	dmsetup create b --table "0 $((2 << 20)) bow $base"
+	blkdiscard -f -o $((512 << 20)) /dev/mapper/b 2>/dev/null
 	window b dmsetup message b 0 checkpoint >/dev/null
-	fio --name=x --filename=/dev/mapper/b --offset=1m --size=448m --rw="$3" --bs="$1" \
-		--iodepth=32 --direct=1 --ioengine=libaio --io_size="$2m" --output-format=json >/run/fio.json
+	fio --name=x --filename=/dev/mapper/b --offset=1m --size=448m --rw="$4" --bs="$2" \
+		--iodepth=32 --direct=1 --ioengine=libaio --io_size="$3m" --output-format=json >/run/fio.json
 	dmsetup remove b
 	start=$(now_us)
-	bow restore "$disk" >/dev/null || [ $? = 1 ]
+	bow check "$base" >/dev/null || [ $? = 1 ]
 	us=$(($(now_us) - start))
-	result what=restore stack=bow "writes=$1" "mib=$2" "ms=$((us / 1000))" \
+	echo "# check: $((us / 1000)) ms"
+	start=$(now_us)
+	bow restore "$base" >/dev/null || [ $? = 1 ]
+	us=$(($(now_us) - start))
+	result what=restore "disk=$1" stack=bow "writes=$2" "mib=$3" "ms=$((us / 1000))" \
 		"copy_ms=$((copy / 1000))" "percent=$((us * 100 / copy))"
+	[ "$1" != ssd ] || dmsetup remove ssd
 	disk_gone base
 }
 
@@ -205,5 +215,7 @@ done
 	memory_bow 16384
 	memory_blksnap 16384
 }
-restored 1m 256 write
-restored 4k 64 randwrite
+for kind in memory ssd; do
+	restored $kind 1m 256 write
+	restored $kind 4k 64 randwrite
+done

@@ -65,7 +65,7 @@ static int mem_flush(struct cow_io *io)
 	return disk->writes > disk->cut_at ? -EIO : 0;
 }
 
-static const struct cow_io_ops mem_ops = { mem_read, mem_write, mem_flush };
+static const struct cow_io_ops mem_ops = { mem_read, mem_write, mem_flush, NULL };
 
 static void make_pattern(void)
 {

@@ -11,19 +11,21 @@
 #include <unistd.h>
 
 #include "command.h"
+#include "copier.h"
 #include "dev.h"
 #include "mnt.h"
 
 #define BOUNCE_SECTORS 2048U
 #define BOUNCE_ALIGN 65536	/* no logical block or DMA rule asks for more */
 #define MAX_ATOMIC_SECTORS 8U
+#define SMALL_SECTORS 128U
 
 static struct bow_dev *to_dev(struct cow_io *io)
 {
 	return container_of(io, struct bow_dev, io);
 }
 
-static int io_error(struct bow_dev *dev, const char *what, u64 sector, int err)
+static int io_error(const struct bow_dev *dev, const char *what, u64 sector, int err)
 {
 	error_msg("%s: %s at sector %llu: %s", dev->path, what,
 		  (unsigned long long)sector, strerror(err));
@@ -66,6 +68,45 @@ static int write_all(struct bow_dev *dev, u64 sector, size_t len)
 	return 0;
 }
 
+/* ---- copies -------------------------------------------------------------- */
+
+static int end_copies(struct bow_dev *dev)
+{
+	struct copier_error error;
+
+	if (!dev->copier)
+		return 0;
+	error = copier_wait(dev->copier);
+	if (!error.err)
+		return 0;
+	return io_error(error.fd == dev->fd ? dev : dev->copies_from,
+			error.write ? "write" : "read", error.sector, -error.err);
+}
+
+int bow_dev_copy(struct bow_dev *from, u64 from_sector, struct bow_dev *to, u64 to_sector,
+		 u32 sectors)
+{
+	/* Tests count writes one by one; block 0 may not be read as it is. */
+	if (from->page0 || from->stop_after || to->stop_after)
+		return -EOPNOTSUPP;
+	if (!to->copier)
+		to->copier = copier_new();
+	if (!to->copier)
+		return -EOPNOTSUPP;
+	to->copies_from = from;
+	from->window_sectors = to->window_sectors = 0;
+	if (copier_copy(to->copier, from->fd, from_sector, to->fd, to_sector, sectors))
+		return end_copies(to);
+	return 0;
+}
+
+static int dev_copy(struct cow_io *io, u64 from, u64 to, u32 sectors)
+{
+	return bow_dev_copy(to_dev(io), from, to_dev(io), to, sectors);
+}
+
+/* ---- reads, writes --------------------------------------------------------- */
+
 /* What is read of block 0 is not what is there. */
 static void lay_over(struct bow_dev *dev, u64 sector, u32 sectors)
 {
@@ -74,16 +115,60 @@ static void lay_over(struct bow_dev *dev, u64 sector, u32 sectors)
 		       min_t(u64, sectors, COW_PAGE_SECTORS - sector) << 9);
 }
 
+static bool in_window(const struct bow_dev *dev, u64 sector, u32 sectors)
+{
+	return sector >= dev->window_sector &&
+	       sector + sectors <= dev->window_sector + dev->window_sectors;
+}
+
+static void fill_window(struct bow_dev *dev, u64 sector, u64 end)
+{
+	dev->window_sector = sector;
+	dev->window_sectors = 0;
+	if (!bow_dev_read_quietly(dev, sector, dev->window, (u32)(end - sector)))
+		dev->window_sectors = (u32)(end - sector);
+}
+
+/*
+ * Backups lie one behind the other, mostly: who reads small ones in that order, or the
+ * other way round, gets them from a larger read. If that fails each is read by itself.
+ */
+static bool read_window(struct bow_dev *dev, u64 sector, void *buf, u32 sectors)
+{
+	u64 end = sector + sectors, last = dev->last, last_end = dev->last_end;
+
+	dev->last = sector;
+	dev->last_end = end;
+	if (sectors > SMALL_SECTORS || sector < COW_PAGE_SECTORS || end > dev->io.sectors)
+		return false;
+	if (!in_window(dev, sector, sectors)) {
+		if (sector == last_end)
+			fill_window(dev, sector, min(dev->io.sectors, sector + BOUNCE_SECTORS));
+		else if (end == last && end > BOUNCE_SECTORS + COW_PAGE_SECTORS)
+			fill_window(dev, end - BOUNCE_SECTORS, end);
+	}
+	if (!in_window(dev, sector, sectors))
+		return false;
+	memcpy(buf, (u8 *)dev->window + ((sector - dev->window_sector) << 9),
+	       (size_t)sectors << 9);
+	return true;
+}
+
 /* The plain code does not know about alignment in memory. */
 static int dev_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 {
 	struct bow_dev *dev = to_dev(io);
+	int r = end_copies(dev);
 
+	if (r)
+		return r;
+	if (read_window(dev, sector, buf, sectors))
+		return 0;
 	while (sectors) {
 		u32 part = min(sectors, BOUNCE_SECTORS);
 		size_t len = (size_t)part << 9;
-		int r = bow_dev_read_quietly(dev, sector, dev->bounce, part);
 
+		r = bow_dev_read_quietly(dev, sector, dev->bounce, part);
 		if (r)
 			return io_error(dev, "read", sector, -r);
 		if (dev->page0)
@@ -104,11 +189,14 @@ static void count_write(struct bow_dev *dev)
 static int dev_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors)
 {
 	struct bow_dev *dev = to_dev(io);
+	int r = end_copies(dev);
 
+	if (r)
+		return r;
+	dev->window_sectors = 0;
 	while (sectors) {
 		u32 part = min(sectors, BOUNCE_SECTORS);
 		size_t len = (size_t)part << 9;
-		int r;
 
 		memcpy(dev->bounce, buf, len);
 		r = write_all(dev, sector, len);
@@ -125,7 +213,12 @@ static int dev_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors
 static int dev_flush(struct cow_io *io)
 {
 	struct bow_dev *dev = to_dev(io);
+	int r = end_copies(dev);
 
+	if (r)
+		return r;
+	/* Who begins with a flush wants to read what is there now. */
+	dev->window_sectors = 0;
 	if (!fdatasync(dev->fd))
 		return 0;
 	error_msg("%s: flush: %s", dev->path, strerror(errno));
@@ -136,6 +229,7 @@ static const struct cow_io_ops dev_ops = {
 	.read = dev_read,
 	.write = dev_write,
 	.flush = dev_flush,
+	.copy = dev_copy,
 };
 
 static int refuse_busy(const char *path, dev_t number)
@@ -220,7 +314,8 @@ int bow_dev_open(struct bow_dev *dev, const char *path, bool writable)
 	dev->path = path;
 	dev->fd = -1;
 	dev->bounce = aligned_alloc(BOUNCE_ALIGN, (size_t)BOUNCE_SECTORS << 9);
-	if (!dev->bounce)
+	dev->window = aligned_alloc(BOUNCE_ALIGN, (size_t)BOUNCE_SECTORS << 9);
+	if (!dev->bounce || !dev->window)
 		return fail(BOW_SYSTEM, "out of memory");
 	status = open_any(dev, writable);
 	if (status)
@@ -230,9 +325,13 @@ int bow_dev_open(struct bow_dev *dev, const char *path, bool writable)
 
 void bow_dev_close(struct bow_dev *dev)
 {
+	copier_free(dev->copier);
 	if (dev->fd >= 0)
 		close(dev->fd);
 	free(dev->bounce);
+	free(dev->window);
 	dev->fd = -1;
+	dev->copier = NULL;
 	dev->bounce = NULL;
+	dev->window = NULL;
 }

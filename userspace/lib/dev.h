@@ -16,6 +16,12 @@ struct bow_dev {
 	bool block;
 	dev_t number;		/* of a block device */
 	void *bounce;		/* aligned for direct I/O */
+	struct copier *copier;		/* of copies to here, or NULL */
+	const struct bow_dev *copies_from;
+	void *window;			/* aligned: so many sectors from there on, or none */
+	u64 window_sector;
+	u32 window_sectors;
+	u64 last, last_end;		/* of the last read */
 	const void *page0;	/* read in place of block 0's first page, or NULL */
 	u64 stop_after;		/* testing: exit after so many writes; 0: never */
 	u64 writes;
@@ -33,5 +39,12 @@ void bow_dev_close(struct bow_dev *dev);
  * 4096 bytes at least.
  */
 int bow_dev_read_quietly(struct bow_dev *dev, u64 sector, void *buf, u32 sectors);
+
+/*
+ * As struct cow_io_ops has it, from one device to another, or to itself; @to's flush and
+ * whatever else is done with it wait for it.
+ */
+int bow_dev_copy(struct bow_dev *from, u64 from_sector, struct bow_dev *to, u64 to_sector,
+		 u32 sectors);
 
 #endif

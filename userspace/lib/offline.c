@@ -76,10 +76,22 @@ static int both_flush(struct cow_io *io)
 	return r ? r : cow_flush(&off->dev.io);
 }
 
+/* Of a store inside the origin each piece is somewhere else: one after the other. */
+static int both_copy(struct cow_io *io, u64 from, u64 to, u32 sectors)
+{
+	struct offline *off = to_offline(io);
+
+	if (off->store_io != &off->store.io || off->stop_after ||
+	    from >= COW_ORIGIN_BASE || to < COW_ORIGIN_BASE)
+		return -EOPNOTSUPP;
+	return bow_dev_copy(&off->store, from, &off->dev, to - COW_ORIGIN_BASE, sectors);
+}
+
 static const struct cow_io_ops both_ops = {
 	.read = both_read,
 	.write = both_write,
 	.flush = both_flush,
+	.copy = both_copy,
 };
 
 static int open_both(struct offline *off, const char *path, const char *store,

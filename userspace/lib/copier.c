@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Each slot holds one copy: a read and, linked to it, so that it begins when that has
+ * succeeded, a write of the same buffer.
+ */
+#include <errno.h>
+#include <liburing.h>
+
+#include "copier.h"
+
+#define SLOTS 64U
+#define SLOT_SECTORS 512U
+#define ALIGN 65536		/* no logical block or DMA rule asks for more */
+
+struct slot {
+	int from_fd, to_fd;
+	u64 from, to;
+	u32 bytes;
+	unsigned int parts;	/* read and write that have not ended */
+};
+
+struct copier {
+	struct io_uring ring;
+	u8 *buffers;
+	struct slot slots[SLOTS];
+	unsigned int in_flight;
+	struct copier_error error;
+	bool broken;		/* nobody knows what is in flight: no more */
+};
+
+struct copier *copier_new(void)
+{
+	struct copier *copier = calloc(1, sizeof(*copier));
+
+	if (!copier)
+		return NULL;
+	copier->buffers = aligned_alloc(ALIGN, (size_t)SLOTS * SLOT_SECTORS << 9);
+	if (copier->buffers && !io_uring_queue_init(2 * SLOTS, &copier->ring, 0))
+		return copier;
+	free(copier->buffers);
+	free(copier);
+	return NULL;
+}
+
+void copier_free(struct copier *copier)
+{
+	if (!copier)
+		return;
+	copier_wait(copier);
+	io_uring_queue_exit(&copier->ring);
+	if (!copier->broken)	/* or they may still be read into */
+		free(copier->buffers);
+	free(copier);
+}
+
+static void note_error(struct copier *copier, const struct slot *slot, bool write, int err)
+{
+	if (copier->error.err)
+		return;
+	copier->error = (struct copier_error) {
+		.err = err,
+		.fd = write ? slot->to_fd : slot->from_fd,
+		.sector = write ? slot->to : slot->from,
+		.write = write,
+	};
+}
+
+/* A write whose read has failed is cancelled; that one has told why. */
+static void part_ended(struct copier *copier, const struct io_uring_cqe *cqe)
+{
+	u64 data = io_uring_cqe_get_data64(cqe);
+	struct slot *slot = &copier->slots[data >> 1];
+	bool write = data & 1;
+
+	if (cqe->res < 0 && cqe->res != -ECANCELED)
+		note_error(copier, slot, write, cqe->res);
+	else if (cqe->res >= 0 && (u32)cqe->res != slot->bytes)
+		note_error(copier, slot, write, -EIO);
+	copier->in_flight -= !--slot->parts;
+}
+
+/* Until something has ended. */
+static int reap(struct copier *copier)
+{
+	struct io_uring_cqe *cqe;
+	int r;
+
+	do
+		r = io_uring_submit_and_wait(&copier->ring, 1);
+	while (r == -EINTR);
+	if (r < 0)
+		return r;
+	while (!io_uring_peek_cqe(&copier->ring, &cqe)) {
+		part_ended(copier, cqe);
+		io_uring_cqe_seen(&copier->ring, cqe);
+	}
+	return 0;
+}
+
+static void reap_or_fail(struct copier *copier)
+{
+	int r = reap(copier);
+
+	if (!r)
+		return;
+	note_error(copier, &copier->slots[0], false, r);
+	copier->in_flight = 0;
+	copier->broken = true;
+}
+
+static struct slot *free_slot(struct copier *copier)
+{
+	unsigned int i;
+
+	while (copier->in_flight == SLOTS)
+		reap_or_fail(copier);
+	if (copier->broken)
+		return NULL;
+	for (i = 0; copier->slots[i].parts; i++)
+		;
+	return &copier->slots[i];
+}
+
+static void start(struct copier *copier, const struct slot *slot)
+{
+	u64 index = (u64)(slot - copier->slots);
+	u8 *buffer = copier->buffers + (index * SLOT_SECTORS << 9);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&copier->ring);
+
+	/* The queue has room for two of each slot. */
+	io_uring_prep_read(sqe, slot->from_fd, buffer, slot->bytes, slot->from << 9);
+	io_uring_sqe_set_data64(sqe, index << 1);
+	sqe->flags |= IOSQE_IO_LINK;
+	sqe = io_uring_get_sqe(&copier->ring);
+	io_uring_prep_write(sqe, slot->to_fd, buffer, slot->bytes, slot->to << 9);
+	io_uring_sqe_set_data64(sqe, index << 1 | 1);
+}
+
+int copier_copy(struct copier *copier, int from_fd, u64 from, int to_fd, u64 to,
+		u32 sectors)
+{
+	while (sectors && !copier->error.err) {
+		u32 part = min(sectors, SLOT_SECTORS);
+		struct slot *slot = free_slot(copier);
+
+		if (!slot)
+			break;
+		*slot = (struct slot) {
+			.from_fd = from_fd, .from = from,
+			.to_fd = to_fd, .to = to,
+			.bytes = part << 9,
+			.parts = 2,
+		};
+		copier->in_flight++;
+		start(copier, slot);
+		from += part;
+		to += part;
+		sectors -= part;
+	}
+	return copier->error.err;
+}
+
+struct copier_error copier_wait(struct copier *copier)
+{
+	struct copier_error error;
+
+	while (copier->in_flight)
+		reap_or_fail(copier);
+	error = copier->error;
+	if (!copier->broken)
+		copier->error.err = 0;
+	return error;
+}
