@@ -254,13 +254,13 @@ mutations() {
 	# ---- a log on a store -------------------------------------------------
 
 	mutate apart-passes-before-the-end dm-cow-apart.c \
-		's/if \(!cow->unlogged\)\s*end_log\(cow, &r\);/bool logged = !cow->unlogged; cow_apart_leave(cow, error); if (logged) end_log(cow, \&r);/'
+		's/if \(!cow->unlogged && !cow->withdrawn\)\s*end_log\(cow, &r\);/bool logged = !cow->unlogged \&\& !cow->withdrawn; cow_apart_leave(cow, error); if (logged) end_log(cow, \&r);/'
 	mutate apart-end-beside-a-group dm-cow-apart.c \
 		's/cow_run_exclusive\(cow, &cow->end\);/run_end(cow, \&cow->end);/'
 	mutate apart-end-no-flush dm-cow-log.c \
 		's/(int cow_log_end.*?)r = cow_flush\(io\);/$1r = 0;/s'
 	mutate apart-not-ended dm-cow-apart.c \
-		's/if \(!cow->unlogged\)\s*end_log\(cow, &r\);/(void)r;/'
+		's/if \(!cow->unlogged && !cow->withdrawn\)\s*end_log\(cow, &r\);/(void)r;/'
 	mutate apart-end-not-marked dm-cow-log.c \
 		's/log->head\.state = COW_LOG_COMMITTING;//'
 	mutate apart-begin-no-flush dm-cow-log.c \
@@ -323,11 +323,15 @@ mutations() {
 	mutate fua-for-some-is-for-all dm-cow-commit.c \
 		's/(if \(!op->read_error && )!op->fua\)/$1 0)/'
 	mutate fua-by-the-size-of-the-group dm-cow-commit.c \
-		's/(static bool any_cached.*?)if \(!cow->fua\)\s*return true;.*?return false;/$1return !worth_fua(cow, group);/s'
+		's/(static bool any_cached.*?)if \(!cow->fua \|\| cow->unsure\)\s*return true;.*?return false;/$1return !worth_fua(cow, group);/s'
 	mutate fua-after-a-failed-backup dm-cow-commit.c \
 		's/cow->unsure \|= !group->cached;//'
 	mutate fua-page-in-the-cache dm-cow-commit.c \
 		's/writes\[i\]\.fua = !group->cached;/writes[i].fua = false;/'
+	mutate unread-copies-are-recorded dm-cow-commit.c \
+		's/hand_over_unread\(group, cow->gathering\);//'
+	mutate unread-copies-not-counted dm-cow-commit.c \
+		's/to->reading \+= op->reading;//'
 	mutate map-zone-not-noted dm-cow-map.c \
 		's/if \(state & COW_LOOSE\)\s*note_passes\(map, index\);//'
 	mutate checksum-of-another-tail dm-cow-log.c \
