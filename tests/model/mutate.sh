@@ -330,8 +330,6 @@ mutations() {
 		's/writes\[i\]\.fua = !group->cached;/writes[i].fua = false;/'
 	mutate unread-copies-are-recorded dm-cow-commit.c \
 		's/hand_over_unread\(group, cow->gathering\);//'
-	mutate unread-copies-not-counted dm-cow-commit.c \
-		's/to->reading \+= op->reading;//'
 	mutate map-zone-not-noted dm-cow-map.c \
 		's/if \(state & COW_LOOSE\)\s*note_passes\(map, index\);//'
 	mutate checksum-of-another-tail dm-cow-log.c \
