@@ -185,7 +185,7 @@ replay-mutations: | deps
 # On our own kernels, see scripts/debug-kernel.  Not those tests that boot dozens of
 # times: that is about the disk, not about the kernel.
 DEBUG ?= uml
-DEBUG_TESTS := 10 11 12 13 14 15 16 17 22 23 24 25 26 28 31 320 321 34 \
+DEBUG_TESTS := 10 11 12 13 14 15 16 17 22 23 24 25 26 28 31 320 321 323 34 \
 	400 401 410 411 413 420 430 431 440 450 451 452 460 461 462 464 465 466
 check-debug: | deps
 	$(Q)$(MAKE) tool

@@ -253,10 +253,15 @@ static const struct cow_env_ops dev_env_ops = {
 	.abandon = dev_abandon,
 };
 
+/* For drives that only say that they have it, or take longer for it than for a flush. */
+static bool use_fua = true;
+module_param_named(fua, use_fua, bool, 0644);
+MODULE_PARM_DESC(fua, "Use FUA in place of a flush for one or two copies, where a device has it");
+
 void cow_dev_set_dest(struct cow_dev *dev, struct block_device *bdev)
 {
 	dev->dest_bdev = bdev;
-	dev->cow.fua = bdev_fua(bdev);
+	dev->cow.fua = READ_ONCE(use_fua) && bdev_fua(bdev);
 }
 EXPORT_SYMBOL_GPL(cow_dev_set_dest);
 

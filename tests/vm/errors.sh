@@ -8,13 +8,14 @@
 # shellcheck source=tests/vm/block.sh
 . /tests/block.sh
 
-modprobe dm-fault
+modprobe -a dm-fault dm-bow
 case=				# what is being tried, for messages
 LOWER=/dev/mapper/lower
 SECTORS=12288			# of the device: 6 MiB, 1536 blocks
 FREE=8192+2048			# 256 blocks, in the middle of it
 gen=1000			# of the last write
 
+echo "${FUA:-N}" >/sys/module/dm_cow/parameters/fua
 disk a 6 cache_size=1		# with a cache to be flushed
 dmsetup create lower --table "0 $SECTORS fault $disk"
 at_exit 'dm_remove_quietly bow; dm_remove_quietly lower'
