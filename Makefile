@@ -43,6 +43,7 @@
 #   make bench BOOTS=3
 #                     bow and blksnap beside dm-linear, dm-snapshot and thin, the same
 #                     jobs in turn in one boot; tables and plots in build/bench
+#   make bench-scale  how cost grows: windows and memory up to 16 TiB, rollbacks
 #   make style        static checks of shell scripts, licence lines, white space
 #   make deps         install the host packages all this needs (`check` and
 #                     `demo` do it themselves)
@@ -212,7 +213,13 @@ bench: | deps
 	$(Q)scripts/deps bench
 	$(Q)$(MAKE) tool vm-modules KERNELS=$(BENCH_KERNEL)
 	$(Q)tests/bench/run -k $(BENCH_KERNEL) -n $(BOOTS) $(JOBS)
-.PHONY: bench
+
+bench-scale: | deps
+	$(Q)$(MAKE) tool vm-modules KERNELS=$(BENCH_KERNEL)
+	$(Q)mkdir -p $(B)/bench
+	$(Q)scripts/vm --kernel $(BENCH_KERNEL) --fio --mem 6144 --timeout 3600 \
+		--emulate-without sse4.2 tests/bench/scale.sh | tee $(B)/bench/scale.txt
+.PHONY: bench bench-scale
 
 MINUTES ?= 10
 check-memory: | deps

@@ -230,7 +230,7 @@ one() { # JOB STACK
 	down "$2"
 }
 
-for disk_kind in ${DISKS:-memory ssd ssd-fua}; do
+for disk_kind in ${DISKS:-memory ssd ssd-fua ssd10}; do
 	disks "$disk_kind"
 	for ((round = 1; round <= ${ROUNDS:-2}; round++)); do
 		for job in ${JOBS:-bound rand1 rand32 seq1m seq4k free four ext4}; do

@@ -140,7 +140,7 @@ memory_bow() { # GIB
 	window b dmsetup message b 0 checkpoint >/dev/null
 	scattered /dev/mapper/b $((bytes / 2))
 	read -ra status < <(dmsetup status b)
-	result what=memory stack=bow "gib=$1" "changed=${status[8]}" "bytes=${status[17]}" \
+	result what=memory stack=bow "gib=$1" "changed=${status[9]}" "bytes=${status[17]}" \
 		"peak=${status[18]}" "map=$((bytes / 4096 / 4))"
 	dmsetup remove b
 	disk_gone base
