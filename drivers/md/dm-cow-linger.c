@@ -139,9 +139,9 @@ static bool enough(u32 ready, u32 others)
 bool cow_linger(struct cow *cow, u32 ready, u32 reading)
 {
 	struct cow_linger *linger = &cow_to_dev(cow)->linger;
-	u32 missing = linger->missing;
+	u32 missing = cow->unlogged || linger->skip ? 0 : linger->missing;
 
-	if (linger->skip || !missing || enough(ready, reading + missing))
-		return !enough(ready, reading + (linger->skip ? 0 : missing));
-	return may_still_come(linger, missing) || !enough(ready, reading);
+	if (missing && !enough(ready, reading + missing) && may_still_come(linger, missing))
+		return true;
+	return !enough(ready, reading);
 }

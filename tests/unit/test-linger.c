@@ -16,11 +16,16 @@ typedef int64_t s64;
 #define cow_hrtimer_setup(timer, fn) ((timer)->over = (fn))
 #define hrtimer_cancel(timer) ((timer)->at = 0)
 
+struct cow {
+	bool unlogged;
+};
+
 struct cow_dev {
 	struct cow_linger linger;
 };
 
 static u64 now;
+static struct cow cow;
 static struct cow_dev dev;
 
 static u64 ktime_get_ns(void)
@@ -39,9 +44,9 @@ static void cow_dev_kick(struct cow_dev *of)
 	assert_ptr_equal(of, &dev);
 }
 
-static struct cow_dev *cow_to_dev(struct cow *cow)
+static struct cow_dev *cow_to_dev(struct cow *of)
 {
-	(void)cow;
+	assert_ptr_equal(of, &cow);
 	return &dev;
 }
 
@@ -112,7 +117,7 @@ static void worker(void)
 	reading = count(false);
 	if (durable_at || !ready)
 		return;
-	if (ready < ROOM && cow_linger(NULL, ready, reading)) {
+	if (ready < ROOM && cow_linger(&cow, ready, reading)) {
 		/* Nobody else would look again. */
 		assert_true(reading || dev.linger.timer.at > now);
 		return;
