@@ -6,8 +6,8 @@
  * A group of one or two copies is written with FUA instead, if the device has that:
  * it need not write all else that is in its cache as well. What a backup is written
  * with is said before it is known what will be in its group; one that is in the cache
- * is enough to want the flush. So is what is read, which must be what is there after a
- * power cut: it is, since the checkpoint, but for the bad place of a backup.
+ * is enough to want the flush. So is one that has failed: its place may be the source of
+ * a later copy, and what that reads must be what a power cut leaves.
  *
  * A record carries the checksum of its data, so it may reach the disk before the
  * data does: after a cut a record without its data was never acted upon.
@@ -44,7 +44,7 @@ EXPORT_SYMBOL_GPL(cow_fail_log);
 /* As few as there were last time, or a flush will be needed anyway. */
 static bool worth_fua(const struct cow *cow, const struct cow_group *group)
 {
-	return cow->fua && !cow->unsure && !cow->unlogged && cow->last_ops <= FUA_OPS &&
+	return cow->fua && !cow->unlogged && cow->last_ops <= FUA_OPS &&
 	       group->nr_ops <= FUA_OPS;
 }
 
@@ -182,7 +182,7 @@ static bool any_cached(const struct cow *cow, const struct cow_group *group)
 {
 	const struct cow_op *op;
 
-	if (!cow->fua || cow->unsure)
+	if (!cow->fua)
 		return true;
 	list_for_each_entry(op, &group->ops, node)
 		if (!op->read_error && !op->fua)
@@ -208,14 +208,23 @@ static void write_pages(struct cow *cow, struct cow_group *group)
 	}
 }
 
-/* The records of a group share a page: a full one is sealed first. */
-static void open_page(struct cow *cow)
+/*
+ * The records of a group share a page: a full one is sealed first. False: there is no
+ * place to do that. It was not full when the group gathered; voids have filled it since.
+ */
+static bool open_page(struct cow *cow)
 {
+	struct cow_head *head = &cow->log.head;
 	u64 seal = 0;
 
-	if (cow_log_full(&cow->log) || !cow->log.head.seal)
+	if (cow_log_full(&cow->log) && !head->seal)
+		head->seal = cow_block_to_sector(&cow->geo, cow_take_block(cow));
+	if (cow_log_full(&cow->log) && !head->seal)
+		return false;
+	if (cow_log_full(&cow->log) || !head->seal)
 		seal = cow_block_to_sector(&cow->geo, cow_take_block(cow));
 	cow_log_begin(&cow->log, seal);
+	return true;
 }
 
 static bool anything_to_record(const struct cow *cow,
@@ -231,6 +240,12 @@ static bool anything_to_record(const struct cow *cow,
 	return false;
 }
 
+static void no_more(struct cow *cow, struct cow_group *group)
+{
+	group->error = -EIO;
+	cow->voids_first = false;
+}
+
 static void close_group(struct cow *cow)
 {
 	struct cow_group *group = cow->gathering;
@@ -241,8 +256,7 @@ static void close_group(struct cow *cow)
 	hand_over_unread(group, cow->gathering);
 	group->stage = COW_WRITING;
 	if (cow->failed) {	/* what the log holds now, nobody knows: no more */
-		group->error = -EIO;
-		cow->voids_first = false;
+		no_more(cow, group);
 		return;
 	}
 	if (cow->unlogged)
@@ -252,7 +266,11 @@ static void close_group(struct cow *cow)
 		group->flushed = true;
 		return;
 	}
-	open_page(cow);
+	if (!open_page(cow)) {
+		cow_fail_log(cow);
+		no_more(cow, group);
+		return;
+	}
 	room = COW_PAGE_RECORDS - cow->log.head.record_count;
 	record_voids(cow, group, room);
 	record_ops(cow, group, cow->gathering, room - group->nr_voids);
@@ -315,7 +333,6 @@ static void op_done(struct cow *cow, struct cow_group *group, struct cow_op *op)
 		cow_map_set(&cow->map, op->dest, op->nr, COW_FREE);
 		fail_op_waiters(cow, group, op);
 	} else if (op->write_error) {
-		cow->unsure |= !group->cached;
 		void_op(cow, op);
 		fail_op_waiters(cow, group, op);
 	} else {
@@ -393,8 +410,6 @@ static void finish_group(struct cow *cow)
 
 	if (group->logged)
 		settle_log(cow, group);
-	if (group->cached)
-		cow->unsure = false;
 	if (group->seal_busy.nr)
 		list_del(&group->seal_busy.node);
 	list_for_each_entry_safe(op, tmp, &group->ops, node) {
@@ -410,12 +425,24 @@ static void finish_group(struct cow *cow)
 	cow->inflight = NULL;
 }
 
+static bool wants_flush(const struct cow *cow, const struct cow_group *group)
+{
+	const struct cow_op *op;
+
+	if (cow->unlogged || group->cached)
+		return group->cached;
+	list_for_each_entry(op, &group->ops, node)
+		if (op->write_error)
+			return true;
+	return false;
+}
+
 static void flush_group(struct cow *cow)
 {
 	struct cow_group *group = cow->inflight;
 
 	group->stage = COW_FLUSHING;
-	if (group->error || !group->cached) {
+	if (group->error || !wants_flush(cow, group)) {
 		group->flushed = true;
 		return;
 	}

@@ -248,7 +248,6 @@ struct cow {
 	bool apart;			/* copies go to another device, see env */
 	bool unlogged;			/* apart: neither log nor flush: gone with a reboot */
 	bool fua;			/* a write may be durable at once; no matter what it costs */
-	bool unsure;			/* what a failed backup has left behind is not durable */
 	u32 last_ops;			/* copies in the last group */
 	bool passing;			/* committed: every write passes */
 	bool holding;			/* may writes be held? not in a suspend */

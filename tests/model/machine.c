@@ -426,6 +426,7 @@ static void run_flush(struct sim *sim, struct task *task)
 static void run_task(struct sim *sim, u32 index)
 {
 	struct task task = sim->tasks[index];
+	int r;
 
 	stats.events++;
 	sim->sync_step = 0;
@@ -447,7 +448,10 @@ static void run_task(struct sim *sim, u32 index)
 		break;
 	case TASK_WRITE:
 		TRACE("backup %llu written", (unsigned long long)task.op->dest);
-		cow_op_write_done(task.op, end_dwrite(sim, task.dw, ERROR_BACKUP));
+		r = end_dwrite(sim, task.dw, ERROR_BACKUP);
+		if (r)
+			sim->bad_place = task.op->dest;
+		cow_op_write_done(task.op, r);
 		break;
 	case TASK_PAGE:
 		run_page(sim, &task);
@@ -568,6 +572,7 @@ void machine_start(struct sim *sim)
 	sim->errors_seen = false;
 	sim->sync_step = 0;
 	memset(sim->discarded, 0, sizeof(sim->discarded));
+	sim->bad_place = 0;
 }
 
 /* The machine is gone: let go of everything. */

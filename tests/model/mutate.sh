@@ -323,9 +323,11 @@ mutations() {
 	mutate fua-for-some-is-for-all dm-cow-commit.c \
 		's/(if \(!op->read_error && )!op->fua\)/$1 0)/'
 	mutate fua-by-the-size-of-the-group dm-cow-commit.c \
-		's/(static bool any_cached.*?)if \(!cow->fua \|\| cow->unsure\)\s*return true;.*?return false;/$1return !worth_fua(cow, group);/s'
+		's/(static bool any_cached.*?)if \(!cow->fua\)\s*return true;.*?return false;/$1return !worth_fua(cow, group);/s'
 	mutate fua-after-a-failed-backup dm-cow-commit.c \
-		's/cow->unsure \|= !group->cached;//'
+		's/if \(op->write_error\)(\s*return true;)/if (0)$1/'
+	mutate fua-flush-with-the-next-group dm-cow-commit.c \
+		's/if \(op->write_error\)(\s*return true;)/if (0)$1/; s/(static bool any_cached.*?\{)/static bool unsure_;\n$1/s; s/if \(!cow->fua\)\s*return true;/if (!cow->fua || unsure_) return true;/; s/void_op\(cow, op\);/unsure_ |= !group->cached; void_op(cow, op);/; s/(if \(group->logged\)\s*settle_log\(cow, group\);)/$1 if (group->cached) unsure_ = false;/'
 	mutate fua-page-in-the-cache dm-cow-commit.c \
 		's/writes\[i\]\.fua = !group->cached;/writes[i].fua = false;/'
 	mutate unread-copies-are-recorded dm-cow-commit.c \

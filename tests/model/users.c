@@ -42,6 +42,9 @@ static u64 choose_block(struct sim *sim, struct rng *rng)
 	sim->following = chance(rng, sim->following ? 70 : 8);
 	if (sim->following)
 		return sim->after % sim->nr_blocks;
+	/* What a failed backup has left there is read, and copied. */
+	if (sim->bad_place && chance(rng, 8))
+		return sim->bad_place;
 	switch (rnd(rng, 16)) {
 	case 0:
 		return head->slot1 / sim->block_sectors;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Each slot holds one copy: a read and, linked to it, so that it begins when that has
- * succeeded, a write of the same buffer.
+ * Each slot holds one copy: a read and, when that has ended, a write of the same
+ * buffer. Not linked: a chain may be cut in two when it is submitted.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -16,7 +16,7 @@ struct slot {
 	int from_fd, to_fd;
 	u64 from, to;
 	u32 bytes;
-	unsigned int parts;	/* read and write that have not ended */
+	bool busy;
 };
 
 struct copier {
@@ -35,7 +35,7 @@ struct copier *copier_new(void)
 	if (!copier)
 		return NULL;
 	copier->buffers = aligned_alloc(ALIGN, (size_t)SLOTS * SLOT_SECTORS << 9);
-	if (copier->buffers && !io_uring_queue_init(2 * SLOTS, &copier->ring, 0))
+	if (copier->buffers && !io_uring_queue_init(SLOTS, &copier->ring, 0))
 		return copier;
 	free(copier->buffers);
 	free(copier);
@@ -65,18 +65,35 @@ static void note_error(struct copier *copier, const struct slot *slot, bool writ
 	};
 }
 
-/* A write whose read has failed is cancelled; that one has told why. */
+/* The queue has room for one of each slot, so there is always an entry. */
+static void queue(struct copier *copier, const struct slot *slot, bool write)
+{
+	u64 index = (u64)(slot - copier->slots);
+	u8 *buffer = copier->buffers + (index * SLOT_SECTORS << 9);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&copier->ring);
+
+	if (write)
+		io_uring_prep_write(sqe, slot->to_fd, buffer, slot->bytes, slot->to << 9);
+	else
+		io_uring_prep_read(sqe, slot->from_fd, buffer, slot->bytes, slot->from << 9);
+	io_uring_sqe_set_data64(sqe, index << 1 | write);
+}
+
 static void part_ended(struct copier *copier, const struct io_uring_cqe *cqe)
 {
 	u64 data = io_uring_cqe_get_data64(cqe);
 	struct slot *slot = &copier->slots[data >> 1];
 	bool write = data & 1;
+	bool good = cqe->res >= 0 && (u32)cqe->res == slot->bytes;
 
-	if (cqe->res < 0 && cqe->res != -ECANCELED)
-		note_error(copier, slot, write, cqe->res);
-	else if (cqe->res >= 0 && (u32)cqe->res != slot->bytes)
-		note_error(copier, slot, write, -EIO);
-	copier->in_flight -= !--slot->parts;
+	if (!good)
+		note_error(copier, slot, write, cqe->res < 0 ? cqe->res : -EIO);
+	if (good && !write) {
+		queue(copier, slot, true);
+		return;
+	}
+	slot->busy = false;
+	copier->in_flight--;
 }
 
 /* Until something has ended. */
@@ -116,24 +133,9 @@ static struct slot *free_slot(struct copier *copier)
 		reap_or_fail(copier);
 	if (copier->broken)
 		return NULL;
-	for (i = 0; copier->slots[i].parts; i++)
+	for (i = 0; copier->slots[i].busy; i++)
 		;
 	return &copier->slots[i];
-}
-
-static void start(struct copier *copier, const struct slot *slot)
-{
-	u64 index = (u64)(slot - copier->slots);
-	u8 *buffer = copier->buffers + (index * SLOT_SECTORS << 9);
-	struct io_uring_sqe *sqe = io_uring_get_sqe(&copier->ring);
-
-	/* The queue has room for two of each slot. */
-	io_uring_prep_read(sqe, slot->from_fd, buffer, slot->bytes, slot->from << 9);
-	io_uring_sqe_set_data64(sqe, index << 1);
-	sqe->flags |= IOSQE_IO_LINK;
-	sqe = io_uring_get_sqe(&copier->ring);
-	io_uring_prep_write(sqe, slot->to_fd, buffer, slot->bytes, slot->to << 9);
-	io_uring_sqe_set_data64(sqe, index << 1 | 1);
 }
 
 int copier_copy(struct copier *copier, int from_fd, u64 from, int to_fd, u64 to,
@@ -149,10 +151,10 @@ int copier_copy(struct copier *copier, int from_fd, u64 from, int to_fd, u64 to,
 			.from_fd = from_fd, .from = from,
 			.to_fd = to_fd, .to = to,
 			.bytes = part << 9,
-			.parts = 2,
+			.busy = true,
 		};
 		copier->in_flight++;
-		start(copier, slot);
+		queue(copier, slot, false);
 		from += part;
 		to += part;
 		sectors -= part;

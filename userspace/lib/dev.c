@@ -79,6 +79,9 @@ static int end_copies(struct bow_dev *dev)
 	error = copier_wait(dev->copier);
 	if (!error.err)
 		return 0;
+	/* Who is told -EOPNOTSUPP takes it that nothing was begun. */
+	if (error.err == -EOPNOTSUPP)
+		error.err = -EIO;
 	return io_error(error.fd == dev->fd ? dev : dev->copies_from,
 			error.write ? "write" : "read", error.sector, -error.err);
 }
@@ -89,8 +92,9 @@ int bow_dev_copy(struct bow_dev *from, u64 from_sector, struct bow_dev *to, u64 
 	/* Tests count writes one by one; block 0 may not be read as it is. */
 	if (from->page0 || from->stop_after || to->stop_after)
 		return -EOPNOTSUPP;
-	if (!to->copier)
+	if (!to->copier && !to->no_copier)
 		to->copier = copier_new();
+	to->no_copier = !to->copier;
 	if (!to->copier)
 		return -EOPNOTSUPP;
 	to->copies_from = from;
@@ -123,10 +127,17 @@ static bool in_window(const struct bow_dev *dev, u64 sector, u32 sectors)
 
 static void fill_window(struct bow_dev *dev, u64 sector, u64 end)
 {
+	/* Each attempt to read a bad sector may take half a minute. */
+	if (sector < dev->bad_end && end > dev->bad)
+		return;
 	dev->window_sector = sector;
 	dev->window_sectors = 0;
-	if (!bow_dev_read_quietly(dev, sector, dev->window, (u32)(end - sector)))
+	if (!bow_dev_read_quietly(dev, sector, dev->window, (u32)(end - sector))) {
 		dev->window_sectors = (u32)(end - sector);
+		return;
+	}
+	dev->bad = sector;
+	dev->bad_end = end;
 }
 
 /*

@@ -17,11 +17,13 @@ struct bow_dev {
 	dev_t number;		/* of a block device */
 	void *bounce;		/* aligned for direct I/O */
 	struct copier *copier;		/* of copies to here, or NULL */
+	bool no_copier;			/* there is none to be had */
 	const struct bow_dev *copies_from;
 	void *window;			/* aligned: so many sectors from there on, or none */
 	u64 window_sector;
 	u32 window_sectors;
 	u64 last, last_end;		/* of the last read */
+	u64 bad, bad_end;		/* no window: the last one that could not be read */
 	const void *page0;	/* read in place of block 0's first page, or NULL */
 	u64 stop_after;		/* testing: exit after so many writes; 0: never */
 	u64 writes;
