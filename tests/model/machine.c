@@ -565,7 +565,7 @@ void machine_start(struct sim *sim)
 	if (cow_init(&sim->cow, sim->sectors, sim->block_sectors, &sim->disk.io,
 		     &env_ops))
 		fail("cow_init");
-	sim->cow.fua = chance(&sim->rng, 50);
+	sim->cow.fua = chance(&sim->rng, sim->claims_bad ? 90 : 50);
 	sim->have_cow = true;
 	sim->engine = false;
 	sim->stuck = false;

@@ -284,6 +284,7 @@ struct sim {
 	u64 last_slot1, last_seal, last_sequence, last_moves;
 	u8 *role;
 	u32 *run_start;		/* of each backup: the first block of its copy */
+	bool claims_bad;	/* the filesystem writes there all the time */
 	u64 bad_place;		/* where the last backup that failed was to be; or 0 */
 	u32 sync_step;		/* how many I/Os the core has done by itself */
 	bool resumed;		/* the checkpoint survived a crash */

@@ -51,7 +51,13 @@ static void choose_shape(struct sim *sim)
 	sim->write_percent = 35;
 	if (sim->disk.errors && chance(rng, 40))
 		choose_busy(sim);
-	sim->judge_percent = chance(rng, 5) ? 100 : 1 + rnd(rng, 6);
+	if (chance(rng, 10)) {	/* one copy at a time, many in vain */
+		sim->disk.errors = 50 + rnd(rng, 100);
+		sim->disk.error_kinds = ERROR_BACKUP;
+		sim->max_writers = 1 + rnd(rng, 3);
+		sim->claims_bad = true;
+	}
+	sim->judge_percent = chance(rng, sim->claims_bad ? 50 : 5) ? 100 : 1 + rnd(rng, 6);
 	sim->samples = sim->judge_percent == 100 ? 8 : 2 + rnd(rng, 4);
 }
 

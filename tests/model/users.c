@@ -43,7 +43,7 @@ static u64 choose_block(struct sim *sim, struct rng *rng)
 	if (sim->following)
 		return sim->after % sim->nr_blocks;
 	/* What a failed backup has left there is read, and copied. */
-	if (sim->bad_place && chance(rng, 8))
+	if (sim->bad_place && chance(rng, sim->claims_bad ? 30 : 8))
 		return sim->bad_place;
 	switch (rnd(rng, 16)) {
 	case 0:
