@@ -214,14 +214,11 @@ static void write_pages(struct cow *cow, struct cow_group *group)
  */
 static bool open_page(struct cow *cow)
 {
-	struct cow_head *head = &cow->log.head;
 	u64 seal = 0;
 
-	if (cow_log_full(&cow->log) && !head->seal)
-		head->seal = cow_block_to_sector(&cow->geo, cow_take_block(cow));
-	if (cow_log_full(&cow->log) && !head->seal)
+	if (!cow_make_room(cow))
 		return false;
-	if (cow_log_full(&cow->log) || !head->seal)
+	if (cow_log_full(&cow->log) || !cow->log.head.seal)
 		seal = cow_block_to_sector(&cow->geo, cow_take_block(cow));
 	cow_log_begin(&cow->log, seal);
 	return true;

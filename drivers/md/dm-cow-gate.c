@@ -75,11 +75,7 @@ static u32 room_left(struct cow *cow)
 
 	if (cow->unlogged)
 		return 1;
-	/* A full tail without a place to seal it needs one now. */
-	if (!cow_log_room(&cow->log))
-		cow->log.head.seal = cow_block_to_sector(&cow->geo,
-							 cow_take_block(cow));
-	room = cow_log_room(&cow->log);
+	room = cow_make_room(cow);
 	return room > used ? room - used : 0;
 }
 

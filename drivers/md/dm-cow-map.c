@@ -283,44 +283,47 @@ static u64 next_match(const struct cow_map *map, u64 block, u64 end,
 	return end;
 }
 
-/* Only FREE blocks are counted by zone, and only they are searched far. */
-static bool skip_zone(const struct cow_map *map, u64 block, enum cow_state state)
+static bool none_free(const struct cow_map *map, u64 block)
 {
-	return state == COW_FREE &&
-	       !atomic_read(&map->zone_free[block >> COW_ZONE_SHIFT]);
+	return !atomic_read(&map->zone_free[block >> COW_ZONE_SHIFT]);
 }
 
-u64 cow_map_next(const struct cow_map *map, u64 block, u64 end,
-		 enum cow_state state)
+/* Only FREE blocks are counted by zone, and only they are searched far. */
+static bool skip_zone(const struct cow_map *map, u64 block, u64 stop,
+		      enum cow_state state, bool match)
+{
+	if (state != COW_FREE)
+		return false;
+	return match ? none_free(map, block) : all_free(map, block, stop);
+}
+
+static u64 search(const struct cow_map *map, u64 block, u64 end, enum cow_state state,
+		  bool match)
 {
 	while (block < end) {
 		u64 stop = zone_end(block, end);
 		u64 found = stop;
 
-		if (!skip_zone(map, block, state))
-			found = next_match(map, block, stop, state, true);
+		if (!skip_zone(map, block, stop, state, match))
+			found = next_match(map, block, stop, state, match);
 		if (found < stop)
 			return found;
 		block = stop;
 	}
 	return end;
+}
+
+u64 cow_map_next(const struct cow_map *map, u64 block, u64 end,
+		 enum cow_state state)
+{
+	return search(map, block, end, state, true);
 }
 EXPORT_SYMBOL_GPL(cow_map_next);
 
 u64 cow_map_next_not(const struct cow_map *map, u64 block, u64 end,
 		     enum cow_state state)
 {
-	while (block < end) {
-		u64 stop = zone_end(block, end);
-		u64 found = stop;
-
-		if (state != COW_FREE || !all_free(map, block, stop))
-			found = next_match(map, block, stop, state, false);
-		if (found < stop)
-			return found;
-		block = stop;
-	}
-	return end;
+	return search(map, block, end, state, false);
 }
 EXPORT_SYMBOL_GPL(cow_map_next_not);
 
@@ -368,7 +371,7 @@ u64 cow_map_free_run_below(const struct cow_map *map, u64 end, u64 max,
 		u64 zone_start = (end - 1) >> COW_ZONE_SHIFT << COW_ZONE_SHIFT;
 		u64 last = end;
 
-		if (!skip_zone(map, zone_start, COW_FREE))
+		if (!none_free(map, zone_start))
 			last = last_free(map, zone_start, end);
 		if (last < end) {
 			*start = free_run_start(map, last, max);

@@ -151,6 +151,14 @@ u64 cow_take_block(struct cow *cow)
 }
 EXPORT_SYMBOL_GPL(cow_take_block);
 
+u32 cow_make_room(struct cow *cow)
+{
+	/* A full tail without a place to seal it needs one now. */
+	if (!cow_log_room(&cow->log))
+		cow->log.head.seal = cow_block_to_sector(&cow->geo, cow_take_block(cow));
+	return cow_log_room(&cow->log);
+}
+
 /* The last extent of the free map that starts at or before @block. */
 static const struct cow_extent *freemap_at(const struct cow *cow, u64 block)
 {

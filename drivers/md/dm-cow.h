@@ -372,6 +372,9 @@ u64 cow_next_place(const struct cow *cow, u64 block, u64 end);
 /* Take one block; 0 when there is none. Block 0 is never free. */
 u64 cow_take_block(struct cow *cow);
 
+/* How many records the next group can hold, with a block for that if one is needed. */
+u32 cow_make_room(struct cow *cow);
+
 bool cow_was_free(const struct cow *cow, u64 block);
 u64 cow_count_was_free(const struct cow *cow, u64 block, u64 nr);
 

@@ -49,6 +49,14 @@ window() { # DEVICE COMMAND...
 	echo $(($(now_us) - start))
 }
 
+# The middle one of windows, each on a line of stdin.
+window_result() { # STACK GIB
+	local us
+
+	us=$(median)
+	result what=window "stack=$1" "gib=$2" "ms=$((us / 1000)).$((us % 1000 / 100))"
+}
+
 # ---- bow -------------------------------------------------------------------------
 
 enter_and_leave() { # how often
@@ -78,16 +86,13 @@ up_bow() { # BYTES
 }
 
 scale_bow() { # GIB
-	local bytes=$(($1 * GiB)) us
+	local bytes=$(($1 * GiB)) i
 
 	disk base $(($1 * 1024)) memory_backed=0 discard=0
-	us=$(enter_first "$bytes" $TIMES | median)
-	result what=window stack=bow "gib=$1" "ms=$((us / 1000)).$((us % 1000 / 100))"
+	enter_first "$bytes" $TIMES | window_result bow "$1"
 	up_bow "$bytes"
-	us=$(enter_and_leave $TIMES | median)
-	result what=window stack=bow-again "gib=$1" "ms=$((us / 1000)).$((us % 1000 / 100))"
-	us=$(for ((us = 0; us < TIMES; us++)); do window b true; done | median)
-	result what=window stack=nothing "gib=$1" "ms=$((us / 1000)).$((us % 1000 / 100))"
+	enter_and_leave $TIMES | window_result bow-again "$1"
+	for ((i = 0; i < TIMES; i++)); do window b true; done | window_result nothing "$1"
 	dmsetup remove b
 	disk_gone base
 }
@@ -107,7 +112,7 @@ take_and_drop() { # MODE HOW-OFTEN
 }
 
 scale_blksnap() { # GIB
-	local mode us
+	local mode
 
 	disk base $(($1 * 1024)) memory_backed=0 discard=0
 	base=$disk
@@ -115,8 +120,7 @@ scale_blksnap() { # GIB
 	spare=$disk
 	dmsetup create b --table "0 $(blockdev --getsz "$base") blksnap-origin $base"
 	for mode in transient persistent; do
-		us=$(take_and_drop $mode $TIMES | median)
-		result what=window "stack=blksnap-$mode" "gib=$1" "ms=$((us / 1000)).$((us % 1000 / 100))"
+		take_and_drop $mode $TIMES | window_result "blksnap-$mode" "$1"
 	done
 	dmsetup remove b
 	disk_gone base

@@ -57,7 +57,7 @@ mutations() {
 	mutate group-changed-before-durable dm-cow-gate.c \
 		's/(cow->env->op_start\(op\);)/$1 cow_map_set(&cow->map, block, nr, COW_CHANGED);/'
 	mutate group-spans-pages "dm-cow-commit.c dm-cow-gate.c" \
-		's/(static void record_ops)/static void open_page(struct cow *cow);\n$1/; s/(if \(!room\) \{\s*hand_over)/if (!room \&\& cow_log_full(\&cow->log) \&\& cow->log.head.seal \&\& !cow->log.sealing) { open_page(cow); room = COW_PAGE_RECORDS; } $1/; s/(\treturn room > used)/\tif (cow->log.head.seal \&\& !cow_log_full(\&cow->log)) room += COW_PAGE_RECORDS;\n$1/'
+		's/(static void record_ops)/static bool open_page(struct cow *cow);\n$1/; s/(if \(!room\) \{\s*hand_over)/if (!room \&\& cow_log_full(\&cow->log) \&\& cow->log.head.seal \&\& !cow->log.sealing) { open_page(cow); room = COW_PAGE_RECORDS; } $1/; s/(\treturn room > used)/\tif (cow->log.head.seal \&\& !cow_log_full(\&cow->log)) room += COW_PAGE_RECORDS;\n$1/'
 	mutate group-ignores-backup-error dm-cow-commit.c \
 		's/op->write_error = error;/op->write_error = 0; (void)error;/'
 	mutate group-ignores-page-error dm-cow-commit.c \

@@ -10,7 +10,6 @@
 
 #define SLOTS 64U
 #define SLOT_SECTORS 512U
-#define ALIGN 65536		/* no logical block or DMA rule asks for more */
 
 struct slot {
 	int from_fd, to_fd;
@@ -34,7 +33,7 @@ struct copier *copier_new(void)
 
 	if (!copier)
 		return NULL;
-	copier->buffers = aligned_alloc(ALIGN, (size_t)SLOTS * SLOT_SECTORS << 9);
+	copier->buffers = aligned_alloc(DIRECT_ALIGN, (size_t)SLOTS * SLOT_SECTORS << 9);
 	if (copier->buffers && !io_uring_queue_init(SLOTS, &copier->ring, 0))
 		return copier;
 	free(copier->buffers);

@@ -8,6 +8,8 @@
 
 #include "dm-cow-env.h"
 
+#define DIRECT_ALIGN 65536	/* of buffers: no logical block or DMA rule asks for more */
+
 struct copier;
 
 /* NULL: there is no io_uring here, or no memory; copy one after the other then. */

@@ -16,7 +16,6 @@
 #include "mnt.h"
 
 #define BOUNCE_SECTORS 2048U
-#define BOUNCE_ALIGN 65536	/* no logical block or DMA rule asks for more */
 #define MAX_ATOMIC_SECTORS 8U
 #define SMALL_SECTORS 128U
 
@@ -324,8 +323,8 @@ int bow_dev_open(struct bow_dev *dev, const char *path, bool writable)
 	dev->io.ops = &dev_ops;
 	dev->path = path;
 	dev->fd = -1;
-	dev->bounce = aligned_alloc(BOUNCE_ALIGN, (size_t)BOUNCE_SECTORS << 9);
-	dev->window = aligned_alloc(BOUNCE_ALIGN, (size_t)BOUNCE_SECTORS << 9);
+	dev->bounce = aligned_alloc(DIRECT_ALIGN, (size_t)BOUNCE_SECTORS << 9);
+	dev->window = aligned_alloc(DIRECT_ALIGN, (size_t)BOUNCE_SECTORS << 9);
 	if (!dev->bounce || !dev->window)
 		return fail(BOW_SYSTEM, "out of memory");
 	status = open_any(dev, writable);
