@@ -98,12 +98,15 @@ claim() { # PLACE FSBLOCK
 	claimed=$((claimed + 1))
 }
 
-# ext4 has little left but what bow uses: a file of blocks that were never written,
-# as long as may be, and then data here and there in it.
+# ext4 has little left but what bow uses: a file of blocks that were never written, of
+# all that ext4 gives, and then data here and there in it.
 collide() { # FSBLOCK
-	local place claimed=0
+	local place claimed=0 avail spare
 
-	fallocate -l $(($(df --output=avail -k /mnt | tail -n 1) - 1000))k /mnt/grown
+	avail=$(df --output=avail -k /mnt | tail -n 1)
+	for spare in 50 100 200 400 800; do
+		! fallocate -l $((avail - spare))k /mnt/grown || break
+	done
 	for place in slot1 seal live0 live1 live2; do
 		claim "$place" "$1"
 	done
@@ -141,7 +144,7 @@ commit_loaded() {
 
 begin() { # FSBLOCK
 	load /dev/mapper/lower
-	mke2fs -q -F -t ext4 -b "$1" -N 512 \
+	mke2fs -q -F -t ext4 -b "$1" -m 0 -N 512 \
 		-E nodiscard,lazy_itable_init=0,lazy_journal_init=0 $D
 	mount $D /mnt
 	churn fill /mnt "$seed"
