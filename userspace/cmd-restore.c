@@ -12,6 +12,7 @@ struct request {
 	bool discard_log;
 	struct rescue rescue;
 	u64 stop_after;
+	u64 memory;
 };
 
 /* What is to be done about a log, and how it is called. */
@@ -159,6 +160,8 @@ static int restore(struct offline *off, const struct request *req)
 	int status;
 
 	off->dev.stop_after = req->stop_after;
+	if (!req->flags.dry_run)
+		offline_keep(off, req->memory);
 	status = offline_read(off, COW_CHECK_ALL, req->flags.quiet || req->flags.json);
 	if (!status)
 		status = rescue_look(off, &req->rescue, req->flags.quiet || req->flags.json);
@@ -247,6 +250,7 @@ static const struct option options[] = {
 	{ "dry-run", no_argument, NULL, 'n' },
 	{ "force-incomplete", no_argument, NULL, OPT_FORCE_INCOMPLETE },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "roll-forward", no_argument, NULL, OPT_ROLL_FORWARD },
 	{ "stop-after", required_argument, NULL, OPT_STOP_AFTER },
@@ -271,6 +275,8 @@ static int take_option(int c, void *data)
 	case OPT_SCAN:
 	case OPT_UUID:
 		return rescue_option(&cmd_restore, &req->rescue, c);
+	case OPT_MEMORY:
+		return bow_memory_option(&cmd_restore, &req->memory);
 	case OPT_STOP_AFTER:	/* for tests: a cut at that write */
 		return bow_stop_after_option(&cmd_restore, &req->stop_after);
 	}
@@ -295,7 +301,7 @@ static int parse_options(int argc, char **argv, struct request *req)
 
 static int run(int argc, char **argv)
 {
-	struct request req = { 0 };
+	struct request req = { .memory = KEEP_DEFAULT };
 	struct offline off;
 	int status = parse_options(argc, argv, &req);
 
@@ -319,6 +325,8 @@ const struct command cmd_restore = {
 	"Options:\n"
 	"  -n, --dry-run        verify only, write nothing\n"
 	"      --json           report as JSON\n"
+	"      --memory <size>  keep so much of what was verified in memory, so that it is\n"
+	"                       not read twice (default: half of what is free)\n"
 	"  -q, --quiet          no report, no progress\n"
 	"      --roll-forward   give the checkpoint up and keep the present contents,\n"
 	"                       even if older parts of the log are damaged\n"

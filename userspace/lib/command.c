@@ -62,6 +62,12 @@ int bow_stop_after_option(const struct command *cmd, u64 *number)
 	       bow_usage_error(cmd, "--stop-after wants a number");
 }
 
+int bow_memory_option(const struct command *cmd, u64 *bytes)
+{
+	return !parse_size(optarg, bytes) ? -1 :
+	       bow_usage_error(cmd, "--memory wants a size, such as 512M");
+}
+
 static bool take_flag(struct bow_flags *flags, int option)
 {
 	switch (option) {

@@ -51,6 +51,7 @@ enum {
 	OPT_JSON,
 	OPT_LIMIT,
 	OPT_LOW_WATER,
+	OPT_MEMORY,
 	OPT_NAME,
 	OPT_INSIDE,
 	OPT_ONCE,
@@ -106,6 +107,7 @@ int bow_parse(const struct command *cmd, int argc, char **argv,
 
 /* For tests: the argument of --stop-after. -1, else the exit status. */
 int bow_stop_after_option(const struct command *cmd, u64 *number);
+int bow_memory_option(const struct command *cmd, u64 *bytes);
 
 /* Complains about missing or extra arguments; the result is to be returned. */
 int bow_usage_error(const struct command *cmd, const char *what);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Each slot holds one copy: a read and, when that has ended, a write of the same
- * buffer. Not linked: a chain may be cut in two when it is submitted.
+ * buffer; or only a write. Not linked: a chain may be cut in two when it is submitted.
  */
 #include <errno.h>
 #include <liburing.h>
@@ -15,6 +15,7 @@ struct slot {
 	int from_fd, to_fd;
 	u64 from, to;
 	u32 bytes;
+	u8 *data;
 	bool busy;
 };
 
@@ -68,13 +69,12 @@ static void note_error(struct copier *copier, const struct slot *slot, bool writ
 static void queue(struct copier *copier, const struct slot *slot, bool write)
 {
 	u64 index = (u64)(slot - copier->slots);
-	u8 *buffer = copier->buffers + (index * SLOT_SECTORS << 9);
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&copier->ring);
 
 	if (write)
-		io_uring_prep_write(sqe, slot->to_fd, buffer, slot->bytes, slot->to << 9);
+		io_uring_prep_write(sqe, slot->to_fd, slot->data, slot->bytes, slot->to << 9);
 	else
-		io_uring_prep_read(sqe, slot->from_fd, buffer, slot->bytes, slot->from << 9);
+		io_uring_prep_read(sqe, slot->from_fd, slot->data, slot->bytes, slot->from << 9);
 	io_uring_sqe_set_data64(sqe, index << 1 | write);
 }
 
@@ -137,28 +137,57 @@ static struct slot *free_slot(struct copier *copier)
 	return &copier->slots[i];
 }
 
+static u8 *buffer_of(struct copier *copier, const struct slot *slot)
+{
+	return copier->buffers + ((size_t)(slot - copier->slots) * SLOT_SECTORS << 9);
+}
+
+/* @what: of everything, or of what is left of it. */
+static bool begin(struct copier *copier, const struct slot *what, u32 sectors)
+{
+	struct slot *slot = free_slot(copier);
+
+	if (!slot)
+		return false;
+	*slot = *what;
+	slot->bytes = sectors << 9;
+	slot->busy = true;
+	copier->in_flight++;
+	if (!what->data)
+		slot->data = buffer_of(copier, slot);
+	queue(copier, slot, what->data);
+	return true;
+}
+
+static int begin_all(struct copier *copier, struct slot *what, u32 sectors)
+{
+	u32 part;
+
+	for (; sectors && !copier->error.err; sectors -= part) {
+		part = min(sectors, SLOT_SECTORS);
+		if (!begin(copier, what, part))
+			break;
+		what->from += part;
+		what->to += part;
+		if (what->data)
+			what->data += (size_t)part << 9;
+	}
+	return copier->error.err;
+}
+
 int copier_copy(struct copier *copier, int from_fd, u64 from, int to_fd, u64 to,
 		u32 sectors)
 {
-	while (sectors && !copier->error.err) {
-		u32 part = min(sectors, SLOT_SECTORS);
-		struct slot *slot = free_slot(copier);
+	struct slot what = { .from_fd = from_fd, .from = from, .to_fd = to_fd, .to = to };
 
-		if (!slot)
-			break;
-		*slot = (struct slot) {
-			.from_fd = from_fd, .from = from,
-			.to_fd = to_fd, .to = to,
-			.bytes = part << 9,
-			.busy = true,
-		};
-		copier->in_flight++;
-		queue(copier, slot, false);
-		from += part;
-		to += part;
-		sectors -= part;
-	}
-	return copier->error.err;
+	return begin_all(copier, &what, sectors);
+}
+
+int copier_write(struct copier *copier, void *data, int to_fd, u64 to, u32 sectors)
+{
+	struct slot what = { .from_fd = to_fd, .to_fd = to_fd, .to = to, .data = data };
+
+	return begin_all(copier, &what, sectors);
 }
 
 struct copier_error copier_wait(struct copier *copier)

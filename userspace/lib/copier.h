@@ -31,6 +31,9 @@ struct copier_error {
 int copier_copy(struct copier *copier, int from_fd, u64 from, int to_fd, u64 to,
 		u32 sectors);
 
+/* The same with @data, aligned as such I/O needs it, which stays what it is till then. */
+int copier_write(struct copier *copier, void *data, int to_fd, u64 to, u32 sectors);
+
 /* All copies have ended. Tells the first error since the last call, and forgets it. */
 struct copier_error copier_wait(struct copier *copier);
 

@@ -13,6 +13,7 @@
 #include "command.h"
 #include "copier.h"
 #include "dev.h"
+#include "kept.h"
 #include "mnt.h"
 
 #define BOUNCE_SECTORS 2048U
@@ -85,6 +86,28 @@ static int end_copies(struct bow_dev *dev)
 			error.write ? "write" : "read", error.sector, -error.err);
 }
 
+/* What was read already is only written. */
+static int copy_pieces(struct bow_dev *from, u64 from_sector, struct bow_dev *to,
+		       u64 to_sector, u32 sectors)
+{
+	int r = 0;
+
+	while (sectors && !r) {
+		void *data;
+		u32 piece = kept_piece(from->kept, from_sector, sectors, &data);
+
+		if (data)
+			r = copier_write(to->copier, data, to->fd, to_sector, piece);
+		else
+			r = copier_copy(to->copier, from->fd, from_sector, to->fd, to_sector,
+					piece);
+		from_sector += piece;
+		to_sector += piece;
+		sectors -= piece;
+	}
+	return r;
+}
+
 int bow_dev_copy(struct bow_dev *from, u64 from_sector, struct bow_dev *to, u64 to_sector,
 		 u32 sectors)
 {
@@ -98,9 +121,8 @@ int bow_dev_copy(struct bow_dev *from, u64 from_sector, struct bow_dev *to, u64 
 		return -EOPNOTSUPP;
 	to->copies_from = from;
 	from->window_sectors = to->window_sectors = 0;
-	if (copier_copy(to->copier, from->fd, from_sector, to->fd, to_sector, sectors))
-		return end_copies(to);
-	return 0;
+	kept_forget(to->kept, to_sector, sectors);
+	return copy_pieces(from, from_sector, to, to_sector, sectors) ? end_copies(to) : 0;
 }
 
 static int dev_copy(struct cow_io *io, u64 from, u64 to, u32 sectors)
@@ -126,17 +148,23 @@ static bool in_window(const struct bow_dev *dev, u64 sector, u32 sectors)
 
 static void fill_window(struct bow_dev *dev, u64 sector, u64 end)
 {
+	u32 sectors = (u32)(end - sector);
+	void *room = kept_room(dev->kept, sectors);
+
 	/* Each attempt to read a bad sector may take half a minute. */
 	if (sector < dev->bad_end && end > dev->bad)
 		return;
+	dev->window = room ? room : dev->window_buffer;
 	dev->window_sector = sector;
 	dev->window_sectors = 0;
-	if (!bow_dev_read_quietly(dev, sector, dev->window, (u32)(end - sector))) {
-		dev->window_sectors = (u32)(end - sector);
+	if (bow_dev_read_quietly(dev, sector, dev->window, sectors)) {
+		dev->bad = sector;
+		dev->bad_end = end;
 		return;
 	}
-	dev->bad = sector;
-	dev->bad_end = end;
+	dev->window_sectors = sectors;
+	if (room)
+		kept_add(dev->kept, sector, sectors);
 }
 
 /*
@@ -165,30 +193,48 @@ static bool read_window(struct bow_dev *dev, u64 sector, void *buf, u32 sectors)
 }
 
 /* The plain code does not know about alignment in memory. */
+static int read_part(struct bow_dev *dev, u64 sector, void *buf, u32 sectors)
+{
+	void *room = dev->page0 ? NULL : kept_room(dev->kept, sectors);
+	void *data = room ? room : dev->bounce;
+	int r;
+
+	if (room)	/* it may be there */
+		dev->window_sectors = 0;
+	r = bow_dev_read_quietly(dev, sector, data, sectors);
+	if (r)
+		return io_error(dev, "read", sector, -r);
+	if (room)
+		kept_add(dev->kept, sector, sectors);
+	if (dev->page0)
+		lay_over(dev, sector, sectors);
+	memcpy(buf, data, (size_t)sectors << 9);
+	return 0;
+}
+
+static bool read_memory(struct bow_dev *dev, u64 sector, void *buf, u32 sectors)
+{
+	if (read_window(dev, sector, buf, sectors))
+		return true;
+	return dev->kept && !dev->page0 && kept_read(dev->kept, sector, buf, sectors);
+}
+
 static int dev_read(struct cow_io *io, u64 sector, void *buf, u32 sectors)
 {
 	struct bow_dev *dev = to_dev(io);
 	int r = end_copies(dev);
 
-	if (r)
+	if (r || read_memory(dev, sector, buf, sectors))
 		return r;
-	if (read_window(dev, sector, buf, sectors))
-		return 0;
-	while (sectors) {
+	while (sectors && !r) {
 		u32 part = min(sectors, BOUNCE_SECTORS);
-		size_t len = (size_t)part << 9;
 
-		r = bow_dev_read_quietly(dev, sector, dev->bounce, part);
-		if (r)
-			return io_error(dev, "read", sector, -r);
-		if (dev->page0)
-			lay_over(dev, sector, part);
-		memcpy(buf, dev->bounce, len);
-		buf = (u8 *)buf + len;
+		r = read_part(dev, sector, buf, part);
+		buf = (u8 *)buf + ((size_t)part << 9);
 		sector += part;
 		sectors -= part;
 	}
-	return 0;
+	return r;
 }
 
 static void count_write(struct bow_dev *dev)
@@ -204,6 +250,7 @@ static int dev_write(struct cow_io *io, u64 sector, const void *buf, u32 sectors
 	if (r)
 		return r;
 	dev->window_sectors = 0;
+	kept_forget(dev->kept, sector, sectors);
 	while (sectors) {
 		u32 part = min(sectors, BOUNCE_SECTORS);
 		size_t len = (size_t)part << 9;
@@ -324,13 +371,19 @@ int bow_dev_open(struct bow_dev *dev, const char *path, bool writable)
 	dev->path = path;
 	dev->fd = -1;
 	dev->bounce = aligned_alloc(DIRECT_ALIGN, (size_t)BOUNCE_SECTORS << 9);
-	dev->window = aligned_alloc(DIRECT_ALIGN, (size_t)BOUNCE_SECTORS << 9);
-	if (!dev->bounce || !dev->window)
+	dev->window_buffer = aligned_alloc(DIRECT_ALIGN, (size_t)BOUNCE_SECTORS << 9);
+	if (!dev->bounce || !dev->window_buffer)
 		return fail(BOW_SYSTEM, "out of memory");
 	status = open_any(dev, writable);
 	if (status)
 		bow_dev_close(dev);
 	return status;
+}
+
+void bow_dev_keep(struct bow_dev *dev, u64 bytes)
+{
+	if (!dev->kept)
+		dev->kept = kept_new(bytes);
 }
 
 void bow_dev_close(struct bow_dev *dev)
@@ -339,9 +392,11 @@ void bow_dev_close(struct bow_dev *dev)
 	if (dev->fd >= 0)
 		close(dev->fd);
 	free(dev->bounce);
-	free(dev->window);
+	free(dev->window_buffer);
+	kept_free(dev->kept);
 	dev->fd = -1;
 	dev->copier = NULL;
 	dev->bounce = NULL;
-	dev->window = NULL;
+	dev->window = dev->window_buffer = NULL;
+	dev->kept = NULL;
 }

@@ -19,7 +19,9 @@ struct bow_dev {
 	struct copier *copier;		/* of copies to here, or NULL */
 	bool no_copier;			/* there is none to be had */
 	const struct bow_dev *copies_from;
-	void *window;			/* aligned: so many sectors from there on, or none */
+	struct kept *kept;		/* what was read, or NULL */
+	void *window_buffer;		/* aligned */
+	void *window;			/* so many sectors from there on, or none */
 	u64 window_sector;
 	u32 window_sectors;
 	u64 last, last_end;		/* of the last read */
@@ -35,6 +37,12 @@ struct bow_dev {
  */
 int bow_dev_open(struct bow_dev *dev, const char *path, bool writable);
 void bow_dev_close(struct bow_dev *dev);
+
+/*
+ * From now on keep up to @bytes of what is read of it in memory. The device must not be
+ * written to by others.
+ */
+void bow_dev_keep(struct bow_dev *dev, u64 bytes);
 
 /*
  * Read what is there; 0 or -errno, and nothing is told. @buf is aligned to

@@ -6,6 +6,7 @@
 
 #include "command.h"
 #include "dm-cow-finish.h"
+#include "kept.h"
 #include "offline.h"
 
 const char *log_state_name(u32 state)
@@ -166,6 +167,12 @@ void offline_close(struct offline *off)
 	bow_dev_close(&off->dev);
 	if (off->store.path)
 		bow_dev_close(&off->store);
+}
+
+void offline_keep(struct offline *off, u64 bytes)
+{
+	bow_dev_keep(off->store.path ? &off->store : &off->dev,
+		     bytes == KEEP_DEFAULT ? kept_default_bytes() : bytes);
 }
 
 static void on_checked(struct cow_picture *pic, u64 sectors)

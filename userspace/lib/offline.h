@@ -54,6 +54,13 @@ int offline_open_inside(struct offline *off, const char *path, u64 sector, bool 
 void offline_close(struct offline *off);
 
 /*
+ * What is read to be judged is kept in memory, up to @bytes, or if those are
+ * KEEP_DEFAULT half of what is free, so that a restore does not read it again.
+ */
+#define KEEP_DEFAULT UINT64_MAX
+void offline_keep(struct offline *off, u64 bytes);
+
+/*
  * Read and judge, writing nothing. 0, whatever the verdict on the log, or
  * BOW_SYSTEM.
  */

@@ -14,6 +14,7 @@ struct request {
 	bool inside, has_sector;	/* the store is a file on the origin itself */
 	struct bow_flags flags;
 	u64 stop_after;
+	u64 memory;
 	struct snap_reopened again;	/* a store that was a file */
 };
 
@@ -218,6 +219,8 @@ static int read_and_act(struct offline *off, struct request *req)
 
 	if (req->cmd == &cmd_dump)
 		return dump_log(off, req->flags.json);
+	if (will_write(req))
+		offline_keep(off, req->memory);
 	status = offline_read(off, COW_CHECK_ALL, req->flags.quiet || req->flags.json);
 
 	if (status)
@@ -231,6 +234,7 @@ static const struct option options[] = {
 	{ "dry-run", no_argument, NULL, 'n' },
 	{ "inside", no_argument, NULL, OPT_INSIDE },
 	{ "json", no_argument, NULL, OPT_JSON },
+	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "quiet", no_argument, NULL, 'q' },
 	{ "sector", required_argument, NULL, OPT_SECTOR },
 	{ "stop-after", required_argument, NULL, OPT_STOP_AFTER },
@@ -254,6 +258,8 @@ static int take_option(int c, void *data)
 		return !parse_number(optarg, &req->sector) ? -1 :
 			bow_usage_error(req->cmd, "--sector wants the number that 'blksnap take' has told");
 	}
+	if (c == OPT_MEMORY)
+		return bow_memory_option(req->cmd, &req->memory);
 	if (c == OPT_STOP_AFTER)	/* for tests: a cut at that write */
 		return bow_stop_after_option(req->cmd, &req->stop_after);
 	return bow_common_option(req->cmd, c);
@@ -270,7 +276,7 @@ static int check_usage(const struct request *req)
 
 static int run(const struct command *cmd, int argc, char **argv)
 {
-	struct request req = { .cmd = cmd };
+	struct request req = { .cmd = cmd, .memory = KEEP_DEFAULT };
 	struct offline off;
 	bool inside, is_file;
 	int status = bow_parse(cmd, argc, argv, options, &req.flags, take_option, &req,
@@ -327,6 +333,8 @@ const struct command cmd_restore = {
 	"      --sector <n>     the same, any filesystem; it begins there, as take has said\n"
 	"  -n, --dry-run        verify only, write nothing\n"
 	"      --json           report as JSON\n"
+	"      --memory <size>  keep so much of what was verified in memory, so that it is\n"
+	"                       not read twice (default: half of what is free)\n"
 	"  -q, --quiet          no report, no progress\n"
 	"  -h, --help           this text\n"
 	"  -V, --version        the version\n\n"

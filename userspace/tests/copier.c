@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * Copies with many in flight: all of them arrive, and each error is told, with its
- * place. And what reads from a device remembers is never old.
+ * place. And what reads from a device remembers is never old; what is kept of them is
+ * not read again.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -134,6 +135,69 @@ static void reads_are_of_now(void)
 	close(fd);
 }
 
+/* Behind the back of who has it open: what is told of these sectors now was kept. */
+static void change(int fd, u64 sector, u32 sectors)
+{
+	u32 buf[128] = { 815 };
+
+	for (; sectors; sectors--, sector++)
+		if (pwrite(fd, buf, sizeof(buf), (off_t)sector * 512) != sizeof(buf))
+			abort();
+}
+
+static void read_all(struct bow_dev *dev, u64 sector, u32 sectors, u32 step)
+{
+	static u8 buf[4096 << 9];
+
+	for (; sectors; sectors -= step, sector += step)
+		if (cow_read(&dev->io, sector, buf, step))
+			abort();
+}
+
+/* So many of the sectors at @at are what those from @from on were. */
+static u32 arrived(struct bow_dev *dev, int fd, u64 from, u64 at, u32 sectors)
+{
+	u32 good = 0, i;
+
+	if (dev->io.ops->copy(&dev->io, from, at, sectors) || cow_flush(&dev->io))
+		abort();
+	for (i = 0; i < sectors; i++)
+		good += sector_is(fd, at + i, (u32)from + i + 1);
+	return good;
+}
+
+static void kept_is_not_read_again(void)
+{
+	int fd = new_file();
+	struct bow_dev dev;
+	u32 buf[128] = { 4711 };
+
+	if (bow_dev_open(&dev, path, true))
+		abort();
+	bow_dev_keep(&dev, 8192 << 9);
+	read_all(&dev, 9000, 3000, 3000);	/* in two parts */
+	read_all(&dev, 12000, 64, 8);		/* from a window */
+	change(fd, 9000, 3064);
+	ok(arrived(&dev, fd, 9000, 40000, 3064) == 3064, "copied from memory");
+	read_all(&dev, 9000, 3064, 3064);
+	ok(first_word(&dev, 9001) == 9002, "read from memory");
+	cow_write(&dev.io, 9100, buf, 1);
+	ok(arrived(&dev, fd, 9000, 50000, 3000) == 2999 && sector_is(fd, 50100, 4711),
+	   "but not what was written meanwhile");
+	ok(arrived(&dev, fd, 20000, 9200, 16) == 16 &&
+	   arrived(&dev, fd, 9000, 30000, 3000) == 2983 && sector_is(fd, 30200, 20001),
+	   "nor what was copied to");
+	ok(first_word(&dev, 9100) == 4711 && first_word(&dev, 9200) == 20001 &&
+	   first_word(&dev, 9216) == 9217, "in single reads too");
+	read_all(&dev, 54000, 4000, 2000);
+	change(fd, 54000, 4000);
+	ok(arrived(&dev, fd, 54000, 0, 2000) == 2000 && arrived(&dev, fd, 56000, 2000, 2000) == 0,
+	   "what does not go into memory is read again");
+	bow_dev_close(&dev);
+	unlink(path);
+	close(fd);
+}
+
 int main(void)
 {
 	struct copier *copier = copier_new();
@@ -146,6 +210,7 @@ int main(void)
 	errors_are_told(copier);
 	copier_free(copier);
 	reads_are_of_now();
+	kept_is_not_read_again();
 	printf("1..%d\n", tests);
 	return !!failures;
 }

@@ -71,7 +71,9 @@ static int mem_flush(struct cow_io *io __always_unused)
 	return 0;
 }
 
-static const struct cow_io_ops mem_ops = { mem_read, mem_write, mem_flush };
+static const struct cow_io_ops mem_ops = {
+	.read = mem_read, .write = mem_write, .flush = mem_flush,
+};
 static struct cow_io io = { .ops = &mem_ops, .atomic_sectors = 1 };
 
 static u64 random_number(u64 below)
