@@ -175,21 +175,28 @@ memory_blksnap() { # GIB
 
 # ---- restore ---------------------------------------------------------------------
 
-# What was changed: with writes of 1 MiB, or of 4 KiB. An SSD as in guest.sh.
-restored() { # memory|ssd WRITE-SIZE MEBIBYTES READ-WRITE
-	local start us copy
+# What was changed: with writes of 1 MiB, or of 4 KiB. An SSD as in guest.sh; sata: 400
+# megabytes a second are all there is. Beside it the fastest of three copies, in pieces of
+# the same size, one at a time.
+restored() { # memory|ssd|sata WRITE-SIZE MEBIBYTES READ-WRITE
+	local start us copy=0 more=()
 
-	disk base 1024 memory_backed=1 discard=0
+	[ "$1" != sata ] || more=(mbps=400)
+	disk base 1024 memory_backed=1 discard=0 "${more[@]}"
 	base=$disk
 	dd if=/dev/zero of="$disk" bs=1M count=1024 oflag=direct status=none
 	if [ "$1" = ssd ]; then
 		dmsetup create ssd --table "0 $((2 << 20)) latency $disk 80 20 1000"
 		base=/dev/mapper/ssd
 	fi
-	start=$(now_us)
-	dd if="$base" of="$base" bs=1M count="$3" skip=513 seek=1 iflag=direct oflag=direct \
-		conv=notrunc,fsync status=none
-	copy=$(($(now_us) - start))
+	for _ in 1 2 3; do
+		start=$(now_us)
+		dd if="$base" of="$base" bs="${2^^}" iflag=direct,skip_bytes,count_bytes \
+			oflag=direct,seek_bytes count="$3M" skip=513M seek=1M conv=notrunc,fsync \
+			status=none
+		us=$(($(now_us) - start))
+		[ "$copy" != 0 ] && [ "$copy" -lt "$us" ] || copy=$us
+	done
 	dmsetup create b --table "0 $((2 << 20)) bow $base"
 	blkdiscard -f -o $((512 << 20)) /dev/mapper/b 2>/dev/null
 	window b dmsetup message b 0 checkpoint >/dev/null
@@ -219,7 +226,7 @@ done
 	memory_bow 16384
 	memory_blksnap 16384
 }
-for kind in memory ssd; do
+for kind in memory ssd sata; do
 	restored $kind 1m 256 write
 	restored $kind 4k 64 randwrite
 done
