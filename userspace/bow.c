@@ -6,7 +6,7 @@
 
 static const struct command * const commands[] = {
 	&cmd_create, &cmd_trim, &cmd_checkpoint, &cmd_commit, &cmd_remove,
-	&cmd_status, &cmd_restore, &cmd_check, &cmd_dump,
+	&cmd_status, &cmd_restore, &cmd_check, &cmd_dump, &cmd_boot,
 };
 
 static const struct program bow = {

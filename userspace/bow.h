@@ -7,7 +7,7 @@
 
 #include "command.h"
 
-extern const struct command cmd_check, cmd_checkpoint, cmd_commit, cmd_create,
+extern const struct command cmd_boot, cmd_check, cmd_checkpoint, cmd_commit, cmd_create,
 	cmd_dump, cmd_remove, cmd_restore, cmd_status, cmd_trim;
 
 #endif

@@ -2,66 +2,15 @@
 /*
  * bow checkpoint: from here on old contents are saved.
  */
-#include <errno.h>
-
 #include "bow.h"
 #include "critical.h"
-#include "dm.h"
-#include "mnt.h"
+#include "live.h"
 
 struct request {
 	const char *name;
 	struct bow_flags flags;
 	u64 pause_ms;
 };
-
-static int check_state(const struct bow_status *st)
-{
-	if (!strcmp(st->state, "checkpoint"))
-		return fail(BOW_REFUSED, "%s has a checkpoint already; commit it or roll it back first",
-			    st->name);
-	if (!strcmp(st->state, "failed"))
-		return fail(BOW_REFUSED, "%s has failed: the kernel log says why",
-			    st->name);
-	if (st->suspended)
-		return fail(BOW_REFUSED, "%s is suspended by somebody else; 'dmsetup resume %s' if that is over",
-			    st->name, st->name);
-	if (!st->free)
-		return fail(BOW_REFUSED, "%s: no free block is known, so there is no room for backups; 'bow trim %s' first",
-			    st->name, st->name);
-	return BOW_OK;
-}
-
-/* Say what will not be as good as it sounds. */
-static void warn_about(const struct bow_status *st, const struct mount *mnt,
-		       bool mounted)
-{
-	char user[USER_TEXT];
-
-	if (mounted && !strcmp(mnt->fstype, "btrfs"))
-		warn_msg("%s: btrfs is not frozen by a suspend: the checkpoint is as after a power cut",
-			 st->name);
-	else if (!mounted && device_user(st->number, user))
-		warn_msg("%s is %s: filesystems above that are not frozen, the checkpoint is as after a power cut",
-			 st->name, user);
-}
-
-static int explain(const struct bow_status *st, int err)
-{
-	char size[SIZE_TEXT];
-
-	if (err != ENOSPC) {
-		error_msg("%s: the kernel refuses: %s; 'dmesg | tail' says more",
-			  st->name, strerror(err));
-		bow_dm_print_log();
-		return err == EBUSY || err == EINVAL ? BOW_REFUSED : BOW_SYSTEM;
-	}
-	return fail(BOW_REFUSED, "%s: too little free space to begin: %llu of %llu blocks (%s) are free; the kernel log has the number needed; delete something and 'bow trim %s'",
-		    st->name, (unsigned long long)st->free,
-		    (unsigned long long)st->total,
-		    format_size(size, st->free * st->block_sectors << 9),
-		    st->name);
-}
 
 static void report(const struct request *req, const struct bow_status *st,
 		   const struct critical *crit)
@@ -99,7 +48,7 @@ static int take_checkpoint(const struct request *req, struct bow_status *st)
 	if (!req->flags.dry_run) {
 		status = critical_message(&crit, st->name, "checkpoint");
 		if (!status && crit.error)
-			status = explain(st, crit.error);
+			status = live_explain(st, crit.error);
 		if (!status)
 			status = bow_dm_status(req->name, st);
 	}
@@ -111,21 +60,15 @@ static int take_checkpoint(const struct request *req, struct bow_status *st)
 static int checkpoint(const struct request *req)
 {
 	struct bow_status st;
-	struct mount mnt;
-	bool mounted;
 	int status = bow_dm_open();
 
 	if (!status)
 		status = bow_dm_status(req->name, &st);
 	if (!status)
-		status = check_state(&st);
+		status = live_may_checkpoint(&st);
 	if (status)
 		return status;
-	mounted = mount_of_device(st.number, &mnt) == 1;
-	warn_about(&st, &mnt, mounted);
-	if (mounted && !req->flags.dry_run)
-		mount_sync(&mnt);
-	mount_free(&mnt);
+	live_prepare(&st, req->flags.dry_run);
 	return take_checkpoint(req, &st);
 }
 

@@ -2,11 +2,10 @@
 /*
  * bow commit: give a checkpoint up, on the live device or offline.
  */
-#include <errno.h>
 #include <sys/stat.h>
 
 #include "bow.h"
-#include "dm.h"
+#include "live.h"
 #include "mnt.h"
 #include "rescue.h"
 
@@ -35,18 +34,10 @@ static void report(const struct request *req, const char *action,
 
 /* ---- live ------------------------------------------------------------------- */
 
-static int explain_message(const struct bow_status *st, int r)
-{
-	error_msg("%s: the kernel refuses to commit: %s; 'dmesg | tail' says more",
-		  st->name, strerror(-r));
-	bow_dm_print_log();
-	return r == -EBUSY ? BOW_REFUSED : BOW_SYSTEM;
-}
-
 static int commit_live(const struct request *req)
 {
 	struct bow_status st;
-	int r, status = bow_dm_open();
+	int status = bow_dm_open();
 
 	if (!status)
 		status = bow_dm_status(req->what, &st);
@@ -60,11 +51,10 @@ static int commit_live(const struct request *req)
 			report(req, "none", "");
 		return strcmp(st.state, "failed") ? BOW_OK : BOW_REFUSED;
 	}
-	r = req->flags.dry_run ? 0 : bow_dm_message(st.name, "commit");
-	if (r)
-		return explain_message(&st, r);
-	report(req, "committed", "committed");
-	return BOW_OK;
+	status = req->flags.dry_run ? 0 : live_commit(&st);
+	if (!status)
+		report(req, "committed", "committed");
+	return status;
 }
 
 /* ---- offline ---------------------------------------------------------------- */

@@ -2,58 +2,17 @@
 /*
  * bow create: put a bow device on top of a block device.
  */
-#include <sys/sysmacros.h>
-
 #include "bow.h"
 #include "dm.h"
-#include "offline.h"
+#include "table.h"
 
 struct request {
 	const char *name;
 	const char *device;
-	const char *on_full;
-	u64 block_size;
-	u64 low_water;
-	bool has_low_water;
-	bool resume;
+	struct bow_table table;
 	bool dry_run;
 	bool json;
 };
-
-/* The feature arguments of the table, counted. */
-static void make_params(const struct request *req, dev_t lower, char *params,
-			size_t size)
-{
-	char features[256] = "";
-	unsigned int count = 0;
-	size_t n = 0;
-
-	if (req->block_size) {
-		n += (size_t)snprintf(features + n, sizeof(features) - n,
-				      " block_size %llu",
-				      (unsigned long long)req->block_size);
-		count += 2;
-	}
-	if (req->on_full) {
-		n += (size_t)snprintf(features + n, sizeof(features) - n,
-				      " on_full %s", req->on_full);
-		count += 2;
-	}
-	if (req->has_low_water) {
-		n += (size_t)snprintf(features + n, sizeof(features) - n,
-				      " low_water %llu",
-				      (unsigned long long)req->low_water);
-		count += 2;
-	}
-	if (req->resume) {
-		snprintf(features + n, sizeof(features) - n, " resume");
-		count++;
-	}
-	snprintf(params, size, "%u:%u", major(lower), minor(lower));
-	if (count)
-		snprintf(params + strlen(params), size - strlen(params), " %u%s",
-			 count, features);
-}
 
 static int refuse_log(const struct request *req, const struct offline *off)
 {
@@ -69,29 +28,17 @@ static int refuse_log(const struct request *req, const struct offline *off)
 		    req->device, req->device, req->device, req->name, req->device);
 }
 
-/* The log's block size is the only one it can go on with. */
-static int take_block_size(struct request *req, const struct offline *off)
-{
-	u64 bytes = (u64)off->pic.log.head.block_sectors << 9;
-
-	if (req->block_size && req->block_size != bytes)
-		return fail(BOW_REFUSED, "%s: the checkpoint has a block size of %llu; leave --block-size away",
-			    req->device, (unsigned long long)bytes);
-	req->block_size = bytes;
-	return BOW_OK;
-}
-
 static int check_log(struct request *req, const struct offline *off)
 {
 	bool live = offline_good(off) && !offline_committing(off) &&
 		    off->pic.log.head.state == COW_LOG_CHECKPOINT;
 
-	if (off->has_log && !(live && req->resume))
+	if (off->has_log && !(live && req->table.resume))
 		return refuse_log(req, off);
-	if (!off->has_log && req->resume)
+	if (!off->has_log && req->table.resume)
 		return fail(BOW_REFUSED, "%s carries no log to go on with; leave --resume away",
 			    req->device);
-	return live ? take_block_size(req, off) : BOW_OK;
+	return live ? bow_table_resume(&req->table, off) : BOW_OK;
 }
 
 /* Everything that can be known while the device is ours alone. */
@@ -138,7 +85,7 @@ static void report(const struct request *req, u64 sectors, const char *params)
 
 static int create(struct request *req)
 {
-	char params[512];
+	char params[BOW_PARAMS];
 	dev_t number;
 	u64 sectors;
 	int status;
@@ -153,7 +100,7 @@ static int create(struct request *req)
 		status = bow_dm_need_target(BOW_TARGET, "bow");
 	if (status)
 		return status;
-	make_params(req, number, params, sizeof(params));
+	bow_table_params(&req->table, number, params);
 	if (!req->dry_run)
 		status = bow_dm_create(req->name, sectors, params);
 	if (!status)
@@ -171,39 +118,26 @@ static const struct option options[] = {
 	BOW_COMMON_OPTIONS
 };
 
-static bool valid_block_size(const char *text, u64 *bytes)
-{
-	return !parse_size(text, bytes) && is_power_of_2(*bytes) &&
-	       *bytes >= COW_MIN_BLOCK_SECTORS << 9 &&
-	       *bytes <= COW_MAX_BLOCK_SECTORS << 9;
-}
-
-static bool valid_policy(const char *text)
-{
-	return !strcmp(text, "fail") || !strcmp(text, "hold") ||
-	       !strcmp(text, "commit");
-}
-
 /* One option; -1: understood. */
 static int take_option(int c, struct request *req)
 {
 	switch (c) {
 	case OPT_BLOCK_SIZE:
-		if (valid_block_size(optarg, &req->block_size))
+		if (bow_table_block_size(optarg, &req->table.block_size))
 			return -1;
 		return bow_usage_error(&cmd_create, "--block-size wants a power of two from 4K to 1M");
 	case OPT_ON_FULL:
-		req->on_full = optarg;
-		if (valid_policy(optarg))
+		req->table.on_full = bow_table_policy(optarg);
+		if (req->table.on_full)
 			return -1;
 		return bow_usage_error(&cmd_create, "--on-full wants fail, hold or commit");
 	case OPT_LOW_WATER:
-		req->has_low_water = true;
-		if (!parse_number(optarg, &req->low_water))
+		req->table.has_low_water = true;
+		if (!parse_number(optarg, &req->table.low_water))
 			return -1;
 		return bow_usage_error(&cmd_create, "--low-water wants a number of blocks");
 	case OPT_RESUME:
-		req->resume = true;
+		req->table.resume = true;
 		return -1;
 	case OPT_JSON:
 		req->json = true;

@@ -152,25 +152,26 @@ int bow_dm_each(int (*fn)(const struct bow_status *st, void *data), void *data)
 
 /* ---- changes ---------------------------------------------------------------- */
 
-static void random_uuid(char text[BOW_DM_NAME])
+static void random_uuid(const char *prefix, char text[BOW_DM_NAME])
 {
 	char plain[UUID_TEXT];
 	uuid_t uuid;
 
 	uuid_generate_random(uuid);
 	uuid_unparse_lower(uuid, plain);
-	snprintf(text, BOW_DM_NAME, BOW_UUID_PREFIX "%s", plain);
+	snprintf(text, BOW_DM_NAME, "%s%s", prefix, plain);
 }
 
-int bow_dm_create(const char *name, u64 sectors, const char *params)
+static int create(const char *name, const char *prefix, u64 sectors, const char *target,
+		  const char *params)
 {
 	struct dm_task *dmt = dm_task_create(DM_DEVICE_CREATE);
 	char uuid[BOW_DM_NAME];
 	int r = -ENOMEM;
 
-	random_uuid(uuid);
+	random_uuid(prefix, uuid);
 	if (dmt && dm_task_set_name(dmt, name) && dm_task_set_uuid(dmt, uuid) &&
-	    dm_task_add_target(dmt, 0, sectors, BOW_TARGET, params))
+	    dm_task_add_target(dmt, 0, sectors, target, params))
 		r = bow_dm_run_and_wait(dmt, 0);
 	if (dmt)
 		dm_task_destroy(dmt);
@@ -181,4 +182,17 @@ int bow_dm_create(const char *name, u64 sectors, const char *params)
 		  r == -EPROTO ? "" : strerror(-r));
 	bow_dm_print_log();
 	return r == -EBUSY ? BOW_REFUSED : BOW_SYSTEM;
+}
+
+int bow_dm_create(const char *name, u64 sectors, const char *params)
+{
+	return create(name, BOW_UUID_PREFIX, sectors, BOW_TARGET, params);
+}
+
+int bow_dm_create_linear(const char *name, u64 sectors, dev_t lower)
+{
+	char params[64];
+
+	snprintf(params, sizeof(params), "%u:%u 0", major(lower), minor(lower));
+	return create(name, "BOWLINEAR-", sectors, "linear", params);
 }

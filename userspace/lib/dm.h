@@ -45,4 +45,7 @@ bool bow_dm_is_bow(const char *name);
 
 int bow_dm_create(const char *name, u64 sectors, const char *params);
 
+/* A device that only has a name of its own: the one below as it is. */
+int bow_dm_create_linear(const char *name, u64 sectors, dev_t lower);
+
 #endif

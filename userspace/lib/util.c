@@ -4,6 +4,7 @@
  */
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,8 +15,32 @@
 
 const char *program_name = "bow";
 
+static int kmsg = -1;
+
+void messages_to_kmsg(void)
+{
+	kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (kmsg < 0)
+		warn_msg("/dev/kmsg: %s", strerror(errno));
+}
+
+/* One line, one write: the kernel takes each for a record of its own. */
+static void message_to_kmsg(const char *kind, const char *fmt, va_list args)
+{
+	char text[900];
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	dprintf(kmsg, "<%c>%s: %s%s\n", *kind ? '4' : '3', program_name, kind, text);
+}
+
 static void message(const char *kind, const char *fmt, va_list args)
 {
+	va_list again;
+
+	va_copy(again, args);
+	if (kmsg >= 0)
+		message_to_kmsg(kind, fmt, again);
+	va_end(again);
 	/* Whatever was reported before comes first where both go to one file. */
 	fflush(stdout);
 	fprintf(stderr, "%s: %s", program_name, kind);

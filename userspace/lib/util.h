@@ -18,6 +18,9 @@ extern const char *program_name;
 void error_msg(const char *fmt, ...) printf_like(1, 2);
 void warn_msg(const char *fmt, ...) printf_like(1, 2);
 
+/* From here on they go to the kernel's log as well: there may be nothing else. */
+void messages_to_kmsg(void);
+
 /* error_msg(), then @status: for "return fail(...)". */
 int fail(int status, const char *fmt, ...) printf_like(2, 3);
 

@@ -97,6 +97,7 @@ struct machine {
 	u8 starts;	/* of the new system, on data of its trial */
 	u8 tainted;	/* somebody has meddled with state or logs */
 	u8 meddled;	/* so often */
+	u8 parted;	/* one of several logs of a trial was ended by hand */
 };
 
 static const struct config *cfg;
@@ -113,9 +114,10 @@ static struct {
 	char id[BOOT_ID];
 	bool counted;		/* as a start */
 	bool unprotected;	/* runs all the same */
+	bool killable;		/* what runs now may be killed */
 } now;
 
-static jmp_buf down;
+static jmp_buf down, killed;
 static bool verbose, calm;	/* calm: whatever can go wrong does not */
 
 static void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -175,6 +177,17 @@ static void step(const char *what)
 		longjmp(down, 1);
 	}
 	say("%s", what);
+}
+
+/* The same, or the tool is killed there and the machine goes on. */
+static void act(const char *what)
+{
+	if (now.killable && choose(2)) {
+		say("killed before: %s", what);
+		now.killable = false;
+		longjmp(killed, 1);
+	}
+	step(what);
 }
 
 static unsigned int violations;
@@ -302,7 +315,7 @@ static int do_save(struct boot_run *run __always_unused, const struct boot_state
 		"record: good", "record: commit", "record: rollback",
 	};
 
-	step(words[state->verdict]);
+	act(words[state->verdict]);
 	must(m.file.there != 2, "I6", "a file that cannot be read is overwritten");
 	pack(&m.file, state);
 	m.committed |= state->verdict == BOOT_COMMIT;
@@ -348,9 +361,10 @@ static int do_end(struct boot_run *run __always_unused, unsigned int i,
 		step("finish what was begun");
 		ending = disk->log == BOOT_LOG_RESTORING ? BOOT_END_RESTORE : BOOT_END_COMMIT;
 	} else {
-		step(ending == BOOT_END_RESTORE ? "begin a restore" : "begin a commit");
+		act(ending == BOOT_END_RESTORE ? "begin a restore" : "begin a commit");
 		must(disk->log == BOOT_LOG_LIVE, "I6", "there is no live log");
 		must(is_recorded(i), "I6", "the log is not that which is recorded");
+		must(!m.parted, "I4", "what somebody has left of a trial is ended unasked");
 	}
 	if (ending == BOOT_END_RESTORE) {
 		must(!now.active[i], "I6", "the device is in use");
@@ -387,7 +401,7 @@ static int do_make(struct boot_run *run __always_unused, unsigned int i,
 
 static void mark(bool good)
 {
-	step(good ? "the slot is marked good" : "the slot is marked bad");
+	act(good ? "the slot is marked good" : "the slot is marked bad");
 	m.good[now.system] = good;
 	m.bad[now.system] = !good;
 	m.left = false;
@@ -605,6 +619,25 @@ static void be_good(struct boot_run *run)
 	boot_do_commit(run, &answer);
 }
 
+/* The tool may be killed in the middle; then it is started again, or something else. */
+static void decide_about(struct boot_run *run, bool good)
+{
+	now.killable = !calm;
+	if (!setjmp(killed)) {
+		if (good)
+			be_good(run);
+		else
+			give_up(run);
+	} else {
+		begin(run);
+		if (choose(2))
+			give_up(run);
+		else
+			be_good(run);
+	}
+	now.killable = false;
+}
+
 static void live(struct boot_run *run)
 {
 	bool on_trial = run->state.verdict == BOOT_TRIAL || run->state.verdict == BOOT_GOOD;
@@ -614,7 +647,7 @@ static void live(struct boot_run *run)
 	look(run);
 	if (calm) {
 		if (on_trial)
-			be_good(run);
+			decide_about(run, true);
 		return;
 	}
 	switch (choose(on_trial ? 3 : 2)) {
@@ -623,12 +656,12 @@ static void live(struct boot_run *run)
 		break;
 	case 1:
 		if (on_trial)
-			be_good(run);
+			decide_about(run, true);
 		else if (m.arms < MAX_ARMS && run->state.verdict <= BOOT_ARMED)
 			update(run);
 		break;
 	case 2:
-		give_up(run);
+		decide_about(run, false);
 		break;
 	}
 }
@@ -703,9 +736,18 @@ static void boot_something(void)
 
 /* ---- what should not happen, and does ------------------------------------------------------ */
 
+static bool parts(void)
+{
+	return cfg->devs > 1 && m.file.there == 1 && m.disk[0].log == BOOT_LOG_LIVE &&
+	       (m.file.verdict == BOOT_TRIAL || m.file.verdict == BOOT_GOOD) &&
+	       m.disk[0].tx == m.file.tx && m.disk[1].tx == m.file.tx &&
+	       m.disk[1].log == BOOT_LOG_LIVE;
+}
+
 static void meddle(void)
 {
 	struct disk *disk = &m.disk[0];
+	bool parted = false;
 
 	switch (choose(7)) {
 	case 1:
@@ -739,6 +781,7 @@ static void meddle(void)
 			disk->tx = BY_HAND;
 		} else {
 			say("a rollback by hand");
+			parted = parts();
 			if (disk->log != BOOT_LOG_COMMITTING)
 				disk->data = disk->saved;
 			end_of(disk);
@@ -748,6 +791,7 @@ static void meddle(void)
 		if (disk->log == BOOT_LOG_NONE)
 			return;
 		say("a commit by hand");
+		parted = parts();
 		if (disk->log == BOOT_LOG_RESTORING)
 			disk->data = disk->saved;
 		end_of(disk);
@@ -757,6 +801,7 @@ static void meddle(void)
 	}
 	/* One device gone its own way is beyond what is promised. */
 	m.tainted = true;
+	m.parted = parted;
 	m.meddled++;
 }
 
@@ -824,7 +869,10 @@ static u32 bucket_of(const struct machine *machine)
 	return crc32c(0, machine, sizeof(*machine)) % BUCKETS;
 }
 
-/* What data there are is not looked at any more where somebody has meddled. */
+/*
+ * What data there are is not looked at any more where somebody has meddled; and either
+ * system may boot next, by hand.
+ */
 static void forget_data(void)
 {
 	unsigned int i;
@@ -832,6 +880,9 @@ static void forget_data(void)
 	for (i = 0; i < cfg->devs; i++)
 		m.disk[i].data = m.disk[i].saved = 0;
 	m.committed = m.left = false;
+	m.starts = m.slot = m.tries = 0;
+	memset(m.good, 0, sizeof(m.good));
+	memset(m.bad, 0, sizeof(m.bad));
 }
 
 static void remember(u32 from)

@@ -94,8 +94,6 @@ mutate any-live-log-is-ours rules.c \
 	's/return !memcmp\(record->uuid, dev->uuid, sizeof\(dev->uuid\)\);/return true;/'
 mutate any-time-will-do rules.c \
 	's/return dev->time >= record->since.*?;/return true;/s'
-mutate stale-state-decides rules.c \
-	's/else if \(c\.foreign && !c\.ours\)\s*return true;//'
 mutate part-goes-on rules.c \
 	's/else if \(live && c\.gone && [^;]*?return false;//s'
 mutate rollback-of-a-part rules.c \
@@ -108,10 +106,8 @@ mutate begun-is-not-finished rules.c \
 	's/if \(dev->log == BOOT_LOG_COMMITTING \|\| dev->log == BOOT_LOG_RESTORING\)/if (dev->log == BOOT_LOG_COMMITTING)/'
 mutate entering-is-trial rules.c \
 	's/decide_entering\(state, in\);/state->verdict = BOOT_TRIAL;/'
-mutate enters-without-activate rules.c \
-	's/boot_has_foreign\(state, in\)\)\s*return BOOT_NO_FOREIGN;/0) return BOOT_NO_FOREIGN;/; s/!in->dev\[i\]\.collecting && !boot_is_ours\(state, in, i\)/0/'
-mutate abort-of-good rules.c \
-	's/if \(boot_is_named\(state\)\)\s*return BOOT_NO_GOOD;//'
+mutate adopts-what-is-there rules.c \
+	's/boot_has_foreign\(state, in\)\)\s*return BOOT_NO_FOREIGN;/0) return BOOT_NO_FOREIGN;/; s/!in->dev\[i\]\.collecting && !boot_is_ours\(state, in, i\)/0/; s/if \(!boot_is_ours\(state, in, i\)\)\s*return BOOT_NO_PROTECTION;//'
 mutate abort-of-commit rules.c \
 	's/case BOOT_COMMIT:\s*return BOOT_NO_COMMIT;//'
 mutate armed-over-a-log rules.c \
