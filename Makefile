@@ -130,6 +130,7 @@ model-long:
 
 mutations: | deps
 	$(Q)tests/model/mutate.sh -j '$(J)'
+	$(Q)userspace/tests/boot-mutate.sh
 
 MUTATIONS ?=
 vm-mutations: | deps

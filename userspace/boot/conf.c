@@ -16,7 +16,8 @@ struct parse {
 	int line;
 	char *words[CONF_WORDS];
 	unsigned int nr;
-	unsigned int seen;	/* a bit for each setting */
+	int seen[16];		/* in which line each setting was */
+	int arm;		/* that of `set arm` */
 };
 
 static int complain(const struct parse *p, const char *fmt, ...) printf_like(2, 3);
@@ -127,6 +128,7 @@ static int set_arm(struct parse *p)
 	for (i = 0; p->nr == 3 && i < ARRAY_SIZE(words); i++)
 		if (!strcmp(p->words[2], words[i])) {
 			p->conf->arm = (enum boot_arm)i;
+			p->arm = p->line;
 			return BOW_OK;
 		}
 	return complain(p, "set arm wants 'manual', 'new-system' or 'every-boot'");
@@ -174,9 +176,9 @@ static int take_setting(struct parse *p)
 	for (i = 0; p->nr > 1 && i < ARRAY_SIZE(settings); i++) {
 		if (strcmp(p->words[1], settings[i].key))
 			continue;
-		if (p->seen & 1U << i)
-			return complain(p, "%s is set twice; keep one line", p->words[1]);
-		p->seen |= 1U << i;
+		if (p->seen[i])
+			return complain(p, "%s is set twice; line %d is the first", p->words[1], p->seen[i]);
+		p->seen[i] = p->line;
 		return settings[i].set(p);
 	}
 	return complain(p, "unknown setting '%s'; see bow.conf(5)", p->nr > 1 ? p->words[1] : "");
@@ -307,21 +309,31 @@ static int check_devices(struct parse *p)
 	return BOW_OK;
 }
 
+static int check_arm(struct parse *p)
+{
+	const struct conf *conf = p->conf;
+
+	p->line = p->arm;
+	if (conf->arm == BOOT_ARM_EVERY_BOOT && conf->system != CONF_SYSTEM_NONE)
+		return complain(p, "'arm every-boot' forgets whatever a boot has done, of any system; set system none");
+	if (conf->arm == BOOT_ARM_NEW_SYSTEM && conf->system == CONF_SYSTEM_NONE)
+		return complain(p, "'arm new-system' wants to know which system it is; set system cmdline or command");
+	return BOW_OK;
+}
+
 static int check_all(struct parse *p)
 {
 	struct conf *conf = p->conf;
+	int status;
 
 	if (!conf->state)
 		return complain(p, "no state file is named; add 'set state PATH'");
 	if (!conf->state_device && *conf->state != '/')
 		return complain(p, "the state file wants a path from '/' on");
-	if (conf->arm == BOOT_ARM_EVERY_BOOT && conf->system != CONF_SYSTEM_NONE)
-		return complain(p, "'arm every-boot' forgets whatever a boot has done, of any system; set system none");
-	if (conf->arm == BOOT_ARM_NEW_SYSTEM && conf->system == CONF_SYSTEM_NONE)
-		return complain(p, "'arm new-system' wants to know which system it is; set system cmdline or command");
 	if (!conf->nr)
 		return complain(p, "no device; add a line DEVICE NAME MOUNTPOINT OPTIONS");
-	return check_devices(p);
+	status = check_arm(p);
+	return status ? status : check_devices(p);
 }
 
 static int read_lines(struct parse *p, FILE *file)

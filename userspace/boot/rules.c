@@ -53,8 +53,9 @@ bool boot_is_ours(const struct boot_state *state, const struct boot_input *in,
 		return false;
 	if (record->has_uuid)
 		return !memcmp(record->uuid, dev->uuid, sizeof(dev->uuid));
-	return dev->time >= record->since &&
-	       dev->time - record->since <= BOOT_ENTER_SECONDS;
+	/* The clock may have been set meanwhile, by a little. */
+	return dev->time + BOOT_ENTER_SECONDS >= record->since &&
+	       dev->time <= record->since + BOOT_ENTER_SECONDS;
 }
 
 /* The devices of the transaction, counted. */

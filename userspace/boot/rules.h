@@ -16,7 +16,7 @@
 #endif
 #define BOOT_ID 40
 
-/* A checkpoint that was entered later than that after it was announced is another. */
+/* A checkpoint that is older or younger than its announcement by more is another. */
 #define BOOT_ENTER_SECONDS 900
 
 /*

@@ -16,6 +16,8 @@ says err "^bow: unknown command 'frobnicate'" "it is named"
 exits 0 "--help" "$BOW" --help
 exits 0 "--version" "$BOW" --version
 says out '^bow [0-9]' "the version"
+"$BOW" --help | grep -q "^  boot "
+ok $? "boot is in the help; 090-boot.t has the rest of it"
 for c in $commands; do
 	"$BOW" --help | grep -q "^  $c "
 	ok $? "$c is in the help"

@@ -28,7 +28,7 @@ mutate()
 {
 	[ "$wanted" = "  " ] || case $wanted in *" $1 "*) ;; *) return ;; esac
 	tried=$((tried + 1))
-	rm -rf "$work/boot"
+	rm -rf "${work:?}/boot"
 	mkdir "$work/boot"
 	cp boot/rules.[ch] boot/order.[ch] "$work/boot"
 	perl -0777 -pi -e "$3" "$work/boot/$2"
@@ -93,9 +93,9 @@ mutate other-may-commit rules.c \
 mutate any-live-log-is-ours rules.c \
 	's/return !memcmp\(record->uuid, dev->uuid, sizeof\(dev->uuid\)\);/return true;/'
 mutate any-time-will-do rules.c \
-	's/return dev->time >= record->since.*?;/return true;/s'
+	's/return dev->time \+ BOOT.*?;/return true;/s'
 mutate part-goes-on rules.c \
-	's/else if \(live && c\.gone && [^;]*?return false;//s'
+	's/else if \(live && c\.gone && [^;]*?return false;\s*else if \(live && c\.gone\)/else if (live \&\& c.gone \&\& !c.ours)/s'
 mutate rollback-of-a-part rules.c \
 	's/if \(boot_is_ours\(state, in, i\) && !plan->dev\[i\]\.ending\)\s*return false;//; s/return BOOT_END_RESTORE;/return i ? BOOT_END_NOTHING : BOOT_END_RESTORE;/'
 mutate commit-of-a-part rules.c \
