@@ -759,6 +759,7 @@ module_exit(dm_blksnap_exit);
 MODULE_DESCRIPTION(DM_NAME " snapshots of many devices at one instant");
 MODULE_AUTHOR("The dm-cow developers");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(DM_COW_VERSION);
 MODULE_ALIAS("dm-blksnap-origin");
 MODULE_ALIAS("dm-blksnap-file");
 MODULE_ALIAS("dm-blksnap-map");

@@ -548,3 +548,4 @@ module_exit(dm_bow_exit);
 MODULE_DESCRIPTION(DM_NAME " backup-on-write target");
 MODULE_AUTHOR("The dm-cow developers");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(DM_COW_VERSION);

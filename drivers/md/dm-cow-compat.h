@@ -1,12 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between the kernels that are supported, and nothing else.
+ * Which kernels are supported, what differs between them, and nothing else.
  */
 #ifndef DM_COW_COMPAT_H
 #define DM_COW_COMPAT_H
 
 #include <linux/blkdev.h>
 #include <linux/hrtimer.h>
+#include <linux/version.h>
+
+/*
+ * As the file META says. A newer kernel may well compile this and yet have changed
+ * what it relies on: who lets somebody's data depend on that is to say so.
+ */
+#if (LINUX_VERSION_CODE < KERNEL_VERSION(6, 1, 0) || \
+     LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12 + 1, 0)) && !defined(DM_COW_ANY_KERNEL)
+#error "dm-cow is for Linux 6.1 to 6.12; to try another one: make KCFLAGS=-DDM_COW_ANY_KERNEL"
+#endif
 
 /* A block device opened by us, rather than through a table. */
 struct cow_bdev {

@@ -458,4 +458,5 @@ module_exit(dm_cow_exit);
 MODULE_DESCRIPTION("Copy-on-write core for device-mapper targets");
 MODULE_AUTHOR("The dm-cow developers");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(DM_COW_VERSION);
 MODULE_SOFTDEP("pre: crc32c");

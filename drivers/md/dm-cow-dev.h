@@ -17,6 +17,9 @@
 #include "dm-cow.h"
 #include "dm-cow-linger.h"
 
+/* What modinfo says of all our modules; the same as in the file META. */
+#define DM_COW_VERSION "0.1"
+
 struct cow_dev;
 
 /* What a target wants done with a write once the core lets it go. */

@@ -451,7 +451,7 @@ prepare() {
 	fi
 	logs=$top/build/mutations
 	mkdir -p "$work/src" "$work/logs" "$logs"
-	refresh drivers include userspace tests scripts
+	refresh ./META drivers include userspace tests scripts
 	if ! build_all >"$work/out" 2>&1; then
 		cat "$work/out"
 		exit 2
