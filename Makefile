@@ -47,12 +47,17 @@
 #   make style        static checks of shell scripts, licence lines, white space
 #   make deps         install the host packages all this needs (`check` and
 #                     `demo` do it themselves)
-#   make install      modules into /lib/modules/KVER/updates, tool below PREFIX
+#   make install      modules into /lib/modules/KVER/updates, tools, man pages and
+#                     documentation below PREFIX; DESTDIR is put before all of it
+#   make uninstall    removes exactly that; give it the same variables
+#   make dkms-install have DKMS build the modules, for this kernel and every later
+#                     one; `make dkms-uninstall`
 #   make clean        remove build/; `make distclean` the downloaded kernels too
 #
 # V=1 shows the commands.  J=N sets how many virtual machines, or mutations, run
 # at a time.
-# Nothing needs root but installing packages and `make install`.
+# Nothing needs root but installing packages, `make install` and
+# `make dkms-install`.
 
 top := $(CURDIR)
 B := $(top)/build
@@ -87,7 +92,7 @@ export DM_COW_CACHE
 
 .DEFAULT_GOAL := all
 .PHONY: all help modules tool unit model model-long mutations fuzz check check-vm \
-	check-debug detectors check-races demo style deps kernels install clean distclean
+	check-debug detectors check-races demo style deps kernels install uninstall clean distclean
 
 all: tool modules
 
@@ -240,14 +245,60 @@ style:
 	$(Q)scripts/deps style
 	$(Q)scripts/style
 
-install: all
-	$(Q)dir='$(DESTDIR)/lib/modules/'$$(scripts/build-modules --kver '$(KVER)')/updates/dm-cow; \
-	set -e; install -d "$$dir"; \
-	install -m 644 $(B)/$$(scripts/build-modules --kver '$(KVER)')/*.ko "$$dir"; \
-	[ -n '$(DESTDIR)' ] || depmod $$(scripts/build-modules --kver '$(KVER)')
-	$(Q)if [ -e userspace/Makefile ]; then \
-		$(MAKE) -C userspace install DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'; \
-	fi
+# --- installing ----------------------------------------------------------------
+
+DOCDIR ?= $(PREFIX)/share/doc/dm-cow
+documents = README.md $(shell find Documentation -name '*.rst')
+# For the shell, which knows the full version as $kver.
+moddir = /lib/modules/$$kver/updates/dm-cow
+
+install: install-modules install-tools install-doc
+uninstall: uninstall-modules uninstall-tools uninstall-doc
+
+install-modules: modules
+	$(Q)set -e; kver=$$(scripts/build-modules --kver '$(KVER)'); \
+	dir="$(DESTDIR)$(moddir)"; install -d "$$dir"; \
+	install -m 644 "$(B)/$$kver"/*.ko "$$dir"; \
+	[ -n '$(DESTDIR)' ] || depmod "$$kver"
+
+uninstall-modules:
+	$(Q)set -e; kver=$$(scripts/build-modules --kver '$(KVER)'); \
+	dir="$(DESTDIR)$(moddir)"; [ -d "$$dir" ] || exit 0; \
+	(cd "$$dir" && rm -f dm-cow.ko dm-bow.ko dm-blksnap.ko); \
+	rmdir --ignore-fail-on-non-empty "$$dir"; \
+	[ -n '$(DESTDIR)' ] || depmod "$$kver"
+
+install-tools: tool
+	$(Q)$(MAKE) -C userspace install DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
+
+uninstall-tools:
+	$(Q)$(MAKE) -C userspace uninstall DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)'
+
+install-doc:
+	$(Q)set -e; for f in $(documents); do \
+		install -D -m 644 "$$f" "$(DESTDIR)$(DOCDIR)/$$f"; \
+	done
+
+uninstall-doc:
+	$(Q)[ ! -d '$(DESTDIR)$(DOCDIR)' ] || { \
+		(cd '$(DESTDIR)$(DOCDIR)' && rm -f $(documents)) && \
+		find '$(DESTDIR)$(DOCDIR)' -depth -type d -empty -delete; }
+
+# DKMS keeps the source and builds it for each kernel that is installed.
+dkms_module = $(shell scripts/meta Name)/$(shell scripts/meta Version)
+dkms_source = /usr/src/$(subst /,-,$(dkms_module))
+
+dkms-install:
+	$(Q)scripts/dkms-tree '$(dkms_source)'
+	$(Q)dkms add $(dkms_module)
+	$(Q)dkms install $(dkms_module) -k "$$(scripts/build-modules --kver '$(KVER)')"
+
+dkms-uninstall:
+	$(Q)dkms remove $(dkms_module) --all
+	$(Q)rm -rf '$(dkms_source)'
+
+.PHONY: install-modules install-tools install-doc uninstall-modules uninstall-tools \
+	uninstall-doc dkms-install dkms-uninstall
 
 clean:
 	$(call say,CLEAN,build)
