@@ -52,12 +52,15 @@
 #   make uninstall    removes exactly that; give it the same variables
 #   make dkms-install have DKMS build the modules, for this kernel and every later
 #                     one; `make dkms-uninstall`
+#   make deb          packages for Debian 12, in build/deb
+#   make check-deb    those packages in a Debian 12 made for it: DKMS builds for both
+#                     kernels, the modules load, the tools work, nothing is left
 #   make clean        remove build/; `make distclean` the downloaded kernels too
 #
 # V=1 shows the commands.  J=N sets how many virtual machines, or mutations, run
 # at a time.
-# Nothing needs root but installing packages, `make install` and
-# `make dkms-install`.
+# Nothing needs root but installing packages, `make install`, `make dkms-install` and
+# `make check-deb`.
 
 top := $(CURDIR)
 B := $(top)/build
@@ -299,6 +302,16 @@ dkms-uninstall:
 
 .PHONY: install-modules install-tools install-doc uninstall-modules uninstall-tools \
 	uninstall-doc dkms-install dkms-uninstall
+
+deb:
+	$(Q)scripts/deps build deb
+	$(Q)scripts/deb
+
+check-deb: deb | deps
+	$(Q)scripts/deps check-deb
+	$(Q)$(MAKE) kernels
+	$(Q)tests/deb/run $(KERNELS)
+.PHONY: deb check-deb
 
 clean:
 	$(call say,CLEAN,build)
