@@ -40,6 +40,10 @@
 #   make check-memory MINUTES=10
 #                     swap and write through bow, and through an origin with a
 #                     snapshot, with almost no free memory
+#   make check-boot SCENARIOS="good cut-commit"
+#                     updates of a Debian with two root slots and one data partition,
+#                     with real systemd, udev and initramfs, and with power cuts; needs
+#                     root, for chroot, and half an hour
 #   make bench BOOTS=3
 #                     bow and blksnap beside dm-linear, dm-snapshot and thin, the same
 #                     jobs in turn in one boot; tables and plots in build/bench
@@ -229,6 +233,17 @@ bench-scale: | deps
 	$(Q)scripts/vm --kernel $(BENCH_KERNEL) --fio --mem 6144 --timeout 3600 \
 		--emulate-without sse4.2 tests/bench/scale.sh | tee $(B)/bench/scale.txt
 .PHONY: bench bench-scale
+
+BOOT_KERNEL ?= 6.12
+check-boot: | deps
+	$(Q)scripts/deps boot
+	$(Q)$(MAKE) tool
+	$(Q)$(MAKE) kernels KERNELS=$(BOOT_KERNEL)
+	$(Q)$(MAKE) modules KVER=$(BOOT_KERNEL)
+	$(Q)mkdir -p $(B)/boot
+	$(Q)tests/boot/root $(BOOT_KERNEL) $(B)/boot
+	$(Q)tests/boot/run -k $(BOOT_KERNEL) $(SCENARIOS)
+.PHONY: check-boot
 
 MINUTES ?= 10
 check-memory: | deps
