@@ -14,9 +14,14 @@ commands_of() # TOOL
 	"$1" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'
 }
 
-options_of() # TOOL COMMAND
+verbs_of() # TOOL COMMAND
 {
-	"$1" "$2" --help | sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z-]+)( .*)?$/\2/p' | sort
+	"$1" "$2" --help | sed -n '/^Verbs:/,/^$/s/^  \([a-z]*\) .*/\1/p'
+}
+
+options_of() # TOOL COMMAND [VERB]
+{
+	"$@" --help | sed -nE 's/^ +(-[a-zA-Z], )?(--[a-z-]+)( .*)?$/\2/p' | sort
 }
 
 # What bash offers after these words; the last one may be empty.
@@ -28,10 +33,14 @@ bash_offers() # WORD...
 
 # What zsh would be told of a command: _arguments is called twice, for the command
 # and then for what is behind it.
-zsh_offers() # TOOL COMMAND
+zsh_offers() # TOOL COMMAND [VERB]
 {
+	local name=$1
+
+	shift
 	zsh -f -c '
-		cmd=$2
+		shift
+		cmd=($@)
 		_arguments() {
 			if [[ $1 == -C ]]; then
 				state=argument line=($cmd)
@@ -39,13 +48,28 @@ zsh_offers() # TOOL COMMAND
 			fi
 			print -rl -- $@
 		}
-		. $1' - "$completion/_$1" "$2" |
+		. $0' "$completion/_$name" - "$@" |
 		sed -nE 's/^(\([^)]*\))?(--[a-z-]+)(=?\[.*)/\2/p' | sort
+}
+
+try_options() # TOOL PATH COMMAND [VERB]
+{
+	local name=$1 tool=$2 wanted
+
+	shift 2
+	wanted=$(options_of "$tool" "$@" | xargs)
+	is "$(bash_offers "$name" "$@" -- | xargs)" "$wanted" "bash: the options of $name $*"
+	if type -P zsh >/dev/null; then
+		is "$(zsh_offers "$name" "$@" 2>&1 | xargs)" "$wanted" \
+			"zsh: the options of $name $*"
+	else
+		ok 0 "zsh: the options of $name $* # SKIP no zsh here"
+	fi
 }
 
 try() # TOOL PATH
 {
-	local name=$1 tool=$2 c summary
+	local name=$1 tool=$2 c v summary
 
 	commands_of "$tool" >commands
 	[ -s commands ]
@@ -59,14 +83,13 @@ try() # TOOL PATH
 		summary=$("$tool" --help | sed -n "s/^  $c  *//p")
 		grep -qF "'$c:$summary'" "$completion/_$name"
 		ok $? "zsh: what $name $c is for is said as in its help"
-		is "$(bash_offers "$name" "$c" -- | xargs)" "$(options_of "$tool" "$c" | xargs)" \
-			"bash: the options of $name $c"
-		if ! type -P zsh >/dev/null; then
-			ok 0 "zsh: the options of $name $c # SKIP no zsh here"
-			continue
-		fi
-		is "$(zsh_offers "$name" "$c" 2>&1 | xargs)" "$(options_of "$tool" "$c" | xargs)" \
-			"zsh: the options of $name $c"
+		try_options "$name" "$tool" "$c"
+		for v in $(verbs_of "$tool" "$c"); do
+			grep -qF "'$v:$("$tool" "$c" --help | sed -n "s/^  $v  *//p")'" \
+				"$completion/_$name"
+			ok $? "zsh: what $name $c $v is for is said as in its help"
+			try_options "$name" "$tool" "$c" "$v"
+		done
 	done <commands
 	! type -P zsh >/dev/null || zsh -n "$completion/_$name"
 	ok $? "zsh understands all of it"
