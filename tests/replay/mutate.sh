@@ -16,7 +16,7 @@ wanted=" $* " caught=0 survived=0
 
 make -s -C "$top" tool
 mkdir -p "$work/src/build"
-cp -r "$top"/{drivers,include,scripts,tests,userspace} "$work/src/"
+cp -r "$top"/{META,drivers,include,scripts,tests,userspace} "$work/src/"
 ln -s "$top/build/bow" "$top/build/blksnap" "$work/src/build/"
 
 not_caught() { # WHAT NAME WHY
