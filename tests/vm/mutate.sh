@@ -331,6 +331,11 @@ mutations() {
 		's/(Before anything is written to the origin.*?\tif \()r\)/${1}0 * r)/s'
 	mutate 465-store-gone-unnoticed dm-blksnap-image.c \
 		's/\t\tsnap_log_lost\(origin\);/\t\t(void)snap_log_lost;/'
+
+	# ---- bow boot -------------------------------------------------------------
+
+	mutate 500-old-resumes userspace/boot/rules.c \
+		's/if \(!new \|\| !count_attempt/if (new && !count_attempt/'
 }
 
 # ---- one of them ----------------------------------------------------------------------

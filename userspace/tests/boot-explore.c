@@ -567,6 +567,7 @@ static void record_armed(const struct boot_state *next)
 {
 	if (cfg->arm != BOOT_ARM_NEW_SYSTEM) {
 		step("record: armed");
+		must(m.file.there != 2, "I6", "a file that cannot be read is overwritten");
 		pack(&m.file, next);
 	}
 	m.file.tx = ++m.arms;

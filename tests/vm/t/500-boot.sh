@@ -56,6 +56,10 @@ boot() {
 	exits ${2:-0} bow_boot protect
 }
 
+mounted() {
+	grep " $1 " /proc/mounts >/dev/null
+}
+
 table_is() { # NAME WORD
 	[ "$(dmsetup table "$1" | cut -d' ' -f3)" = "$2" ] || die "$1: $(dmsetup table "$1")"
 }
@@ -65,7 +69,7 @@ crash() {
 	local name
 
 	for name in data home; do
-		! mountpoint -q $work/$name || umount -l $work/$name
+		! mounted $work/$name || umount -l $work/$name
 		! dm_exists $name || dm_remove $name
 	done
 }
@@ -91,10 +95,14 @@ is_as() { # NAME
 	same $work/home $work/home.$1
 }
 
+state() { # MEMBER: its exit status is about something else
+	{ bow_boot status --json || :; } | jq -r ".$1"
+}
+
 verdict_is() {
 	local got
 
-	got=$(bow_boot status --json | jq -r .verdict)
+	got=$(state verdict)
 	is "$got" "$1" verdict
 }
 
@@ -103,7 +111,7 @@ boot A
 table_is data linear
 table_is home linear
 says 'nothing to do'
-not mountpoint -q /run/bow/state
+not mounted /run/bow/state
 fill $work/data
 fill $work/home
 remember old
@@ -142,7 +150,7 @@ field_is data 1 checkpoint
 is_as new
 verdict_is trial
 exits 0 bow_boot activate
-is "$(bow_boot status --json | jq .attempts_left)" 0 "attempts left"
+is "$(state attempts_left)" 0 "attempts left"
 crash
 
 step "no attempt is left: all goes back, the system is rejected"
@@ -199,7 +207,6 @@ for cut in good mark-good commit end; do
 		is_as new
 		field_is data 1 checkpoint
 		verdict_is good
-		BOW_BOOT_STOP_AFTER=$cut exits 8 bow_boot commit
 		crash
 		boot A			# by hand, or the boot loader: back
 		is_as old
@@ -240,8 +247,9 @@ shut_down
 boot B
 is_as new
 table_is data linear
-exits 0 bow check /dev/mapper/part2 2>/dev/null || exits 16 bow check /dev/mapper/part2
 shut_down
+exits 0 bow check /dev/mapper/part1
+exits 0 bow check /dev/mapper/part2
 
 step "entering, and the power goes"
 boot B
@@ -304,7 +312,9 @@ exits 1 bow restore /dev/mapper/part1
 exits 1 bow restore /dev/mapper/part2
 boot A
 exits 0 bow_boot arm --system B
-dd if=/dev/zero of=$work/home/full bs=64k status=none 2>/dev/null || :
+# ext4 keeps some for itself otherwise, which is free as well.
+echo 0 >"/sys/fs/ext4/dm-$(dmsetup info -c --noheadings -o minor home)/reserved_clusters"
+dd if=/dev/zero of=$work/home/full bs=4k status=none 2>/dev/null || :
 sync
 remember old
 shut_down
