@@ -90,13 +90,19 @@ int bow_dev_open(struct bow_dev *dev, const char *path, bool writable)
 	return 0;
 }
 
+void bow_dev_keep(struct bow_dev *dev, u64 bytes)
+{
+	(void)dev;
+	(void)bytes;
+}
+
 void bow_dev_close(struct bow_dev *dev)
 {
 	(void)dev;
 }
 
 /* The rest of the tool is about live devices. */
-const struct command cmd_checkpoint, cmd_commit, cmd_create, cmd_remove,
+const struct command cmd_boot, cmd_checkpoint, cmd_commit, cmd_create, cmd_remove,
 	cmd_status, cmd_trim;
 
 /* What is called cmd_check and cmd_restore there: see the Makefile. */

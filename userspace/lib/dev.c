@@ -383,7 +383,7 @@ int bow_dev_open(struct bow_dev *dev, const char *path, bool writable)
 void bow_dev_keep(struct bow_dev *dev, u64 bytes)
 {
 	if (!dev->kept)
-		dev->kept = kept_new(bytes);
+		dev->kept = kept_new(bytes == KEEP_DEFAULT ? kept_default_bytes() : bytes);
 }
 
 void bow_dev_close(struct bow_dev *dev)

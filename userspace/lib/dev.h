@@ -39,9 +39,10 @@ int bow_dev_open(struct bow_dev *dev, const char *path, bool writable);
 void bow_dev_close(struct bow_dev *dev);
 
 /*
- * From now on keep up to @bytes of what is read of it in memory. The device must not be
- * written to by others.
+ * From now on keep up to @bytes of what is read of it in memory; KEEP_DEFAULT is half of
+ * what is free. The device must not be written to by others.
  */
+#define KEEP_DEFAULT UINT64_MAX
 void bow_dev_keep(struct bow_dev *dev, u64 bytes);
 
 /*

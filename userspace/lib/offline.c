@@ -6,7 +6,6 @@
 
 #include "command.h"
 #include "dm-cow-finish.h"
-#include "kept.h"
 #include "offline.h"
 
 const char *log_state_name(u32 state)
@@ -171,8 +170,7 @@ void offline_close(struct offline *off)
 
 void offline_keep(struct offline *off, u64 bytes)
 {
-	bow_dev_keep(off->store.path ? &off->store : &off->dev,
-		     bytes == KEEP_DEFAULT ? kept_default_bytes() : bytes);
+	bow_dev_keep(off->store.path ? &off->store : &off->dev, bytes);
 }
 
 static void on_checked(struct cow_picture *pic, u64 sectors)

@@ -53,11 +53,7 @@ int offline_open_apart(struct offline *off, const char *path, const char *store,
 int offline_open_inside(struct offline *off, const char *path, u64 sector, bool writable);
 void offline_close(struct offline *off);
 
-/*
- * What is read to be judged is kept in memory, up to @bytes, or if those are
- * KEEP_DEFAULT half of what is free, so that a restore does not read it again.
- */
-#define KEEP_DEFAULT UINT64_MAX
+/* What is read to be judged is kept, see bow_dev_keep(): a restore need not read it again. */
 void offline_keep(struct offline *off, u64 bytes);
 
 /*
