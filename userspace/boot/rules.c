@@ -197,6 +197,8 @@ static void decide_armed(struct boot_state *state, const struct boot_input *in)
 {
 	if (boot_is_new(state, in))
 		begin_attempt(state, in);
+	else
+		state->attempts_left = state->attempts;	/* in a row, that is */
 }
 
 /*

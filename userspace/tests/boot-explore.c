@@ -20,7 +20,8 @@
  *   I4  without a checkpoint all devices have the same data, none is half way
  *   I5  from each state, without further trouble, a transaction comes to its end
  *   I6  no log is rolled back or given up but one of the transaction that is recorded
- *   I7  a new system is not started more often than it has attempts, before all goes back
+ *   I7  a new system is not started more often than it has attempts, before all goes back,
+ *       nor is it rejected before it had all of them in a row
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -95,6 +96,7 @@ struct machine {
 	u8 committed;	/* there is no way back, by the user's will */
 	u8 left;	/* the other system has run since the mark, or an abort */
 	u8 starts;	/* of the new system, on data of its trial */
+	u8 boots;	/* of the new system, since the other one ran */
 	u8 tainted;	/* somebody has meddled with state or logs */
 	u8 meddled;	/* so often */
 	u8 parted;	/* one of several logs of a trial was ended by hand */
@@ -381,7 +383,7 @@ static void count_start(void)
 {
 	m.starts += !now.counted;
 	now.counted = true;
-	must(m.tainted || m.starts <= ATTEMPTS, "I7", "more starts than attempts");
+	must(cfg->by_hand || m.starts <= ATTEMPTS, "I7", "more starts than attempts");
 }
 
 static int do_make(struct boot_run *run __always_unused, unsigned int i,
@@ -571,6 +573,7 @@ static void record_armed(const struct boot_state *next)
 		pack(&m.file, next);
 	}
 	m.file.tx = ++m.arms;
+	m.boots = 0;
 }
 
 /* First of all it is recorded; then the other slot may change. */
@@ -690,15 +693,23 @@ static void boot(void)
 {
 	struct boot_plan plan;
 	struct boot_run run;
+	bool new;
 
 	strcpy(now.id, "now");
 	m.left |= cfg->named && now.system != m.slot;
 	begin(&run);
 	boot_plan(&run.state, &run.in, &plan);
+	new = boot_is_new(&plan.first, &run.in) || boot_is_new(&plan.then, &run.in);
+	if (new && m.boots <= ATTEMPTS)
+		m.boots++;
+	if (!run.state.rejected && plan.then.rejected)
+		must(cfg->by_hand || m.boots > ATTEMPTS, "I7", "rejected too early");
 	if (boot_do_plan(&run, &plan) || plan.refused) {
 		say("refused, nothing runs");
 		longjmp(down, 1);
 	}
+	if (!new)
+		m.boots = 0;
 	protect(&run);
 	if (boot_is_rejected(&run.state, &run.in) && !choose(2)) {
 		/* Who is told that a reboot is wanted tells the boot loader. */
@@ -881,7 +892,7 @@ static void forget_data(void)
 	for (i = 0; i < cfg->devs; i++)
 		m.disk[i].data = m.disk[i].saved = 0;
 	m.committed = m.left = false;
-	m.starts = m.slot = m.tries = 0;
+	m.slot = m.tries = 0;
 	memset(m.good, 0, sizeof(m.good));
 	memset(m.bad, 0, sizeof(m.bad));
 }
@@ -893,6 +904,8 @@ static void remember(u32 from)
 
 	if (m.tainted)
 		forget_data();
+	if (cfg->by_hand)
+		m.starts = m.boots = 0;		/* counted in the other configurations */
 	bucket = bucket_of(&m);
 	for (i = buckets[bucket]; i; i = found[i].next)
 		if (!memcmp(&found[i].machine, &m, sizeof(m)))

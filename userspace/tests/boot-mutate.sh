@@ -111,7 +111,7 @@ mutate adopts-what-is-there rules.c \
 mutate abort-of-commit rules.c \
 	's/case BOOT_COMMIT:\s*return BOOT_NO_COMMIT;//'
 mutate attempts-not-renewed rules.c \
-	's/state->attempts_left = state->attempts;/;/'
+	's/state->attempts_left = state->attempts;/;/g'
 mutate every-boot-resumes rules.c \
 	's/ \|\| in->arm == BOOT_ARM_EVERY_BOOT\)\s*roll_back/) roll_back/'
 mutate unreadable-is-empty rules.c \

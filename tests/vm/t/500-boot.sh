@@ -5,7 +5,7 @@
 # bow boot on real devices: two filesystems under one update, from boot to boot; the
 # state is on a small disk of its own. A boot is a new boot id, and whatever a crash
 # leaves: the dm devices are taken away as they are.
-# timeout: 600
+# timeout: 900
 
 # shellcheck source=/dev/null
 . /tests/t/2fs.inc
@@ -72,6 +72,7 @@ crash() {
 		! mounted $work/$name || umount -l $work/$name
 		! dm_exists $name || dm_remove $name
 	done
+	! mounted /run/bow/state || umount /run/bow/state
 }
 
 shut_down() {
