@@ -5,6 +5,7 @@
 # bow boot on real devices: two filesystems under one update, from boot to boot; the
 # state is on a small disk of its own. A boot is a new boot id, and whatever a crash
 # leaves: the dm devices are taken away as they are.
+# kernels: 6.12
 # timeout: 900
 
 # shellcheck source=/dev/null
