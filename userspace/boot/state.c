@@ -36,8 +36,13 @@ static int make_directories(const char *path)
 	snprintf(copy, sizeof(copy), "%s", path);
 	for (p = copy + 1; (p = strchr(p, '/')); p++) {
 		*p = '\0';
-		if (mkdir(copy, 0755) && errno != EEXIST)
+		if (!mkdir(copy, 0755)) {
+			/* Not every filesystem writes it with what is put into it. */
+			if (durable_sync_parent(copy))
+				return BOW_SYSTEM;
+		} else if (errno != EEXIST) {
 			return fail(BOW_SYSTEM, "%s: %s", copy, strerror(errno));
+		}
 		*p = '/';
 	}
 	return 0;

@@ -69,12 +69,29 @@ int durable_sync_parent(const char *path)
 	return r ? fail(BOW_SYSTEM, "%s: sync of its directory: %s", path, strerror(r)) : BOW_OK;
 }
 
+/*
+ * FAT keeps what a name leads to with the file, not with the directory: that entry is
+ * written by a sync of the file under its new name, and by nothing else.
+ */
+static int sync_renamed(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 || fsync(fd) ? errno : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return r ? fail(BOW_SYSTEM, "%s: sync: %s", path, strerror(r)) : BOW_OK;
+}
+
 int durable_rename(const char *from, const char *to)
 {
+	int status;
+
 	if (rename(from, to))
 		return fail(BOW_SYSTEM, "%s: cannot become %s: %s", from, to, strerror(errno));
 	durable_step();
-	return durable_sync_parent(to);
+	status = sync_renamed(to);
+	return status ? status : durable_sync_parent(to);
 }
 
 static int write_text(const char *path, const char *text)
