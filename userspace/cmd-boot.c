@@ -126,6 +126,7 @@ int boot_begin(struct boot *boot, const struct boot_request *req, enum boot_acce
 	boot->run.ops = &ops;
 	boot->file.lock = -1;
 	boot->exclusive = access == BOOT_OPEN;
+	boot->change = access == BOOT_CHANGE;
 	boot->dry_run = req->flags.dry_run;
 	boot->quiet = req->flags.json;
 	status = conf_read(&boot->conf, req->config ? req->config : CONF_PATH);

@@ -63,6 +63,7 @@ struct boot {
 	bool chosen[BOOT_DEVICES];	/* activate: the others are not looked at */
 	bool exclusive;		/* nobody else has the devices open: logs are judged... */
 	bool thorough;		/* ...with every backup */
+	bool change;		/* those that nobody has open are judged, too */
 	bool dry_run;
 	bool quiet;		/* nothing but the report goes to the standard output */
 };

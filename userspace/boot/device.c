@@ -22,11 +22,15 @@ bool device_resolve(const char *spec, char path[PATH_MAX])
 {
 	char *found = NULL;
 
-	if (*spec != '/' && strchr(spec, '='))
+	bool tag = *spec != '/' && strchr(spec, '=');
+
+	if (tag)
 		found = blkid_evaluate_tag(spec, NULL, NULL);
 	snprintf(path, PATH_MAX, "%s", found ? found : spec);
+	/* A file whose name is the tag is not what is meant. */
+	tag = tag && !found;
 	free(found);
-	return !access(path, F_OK);
+	return !tag && !access(path, F_OK);
 }
 
 /* ---- a log on a device that somebody uses: its header tells enough --------------- */
@@ -146,6 +150,31 @@ static int look_at_bow(const struct boot_place *place, const char *path,
 	return 0;
 }
 
+/* Linear, as made here when there is no log. Whatever else has that name hides one. */
+static int look_at_other(const struct boot_place *place, const char *path, dev_t number,
+			 struct boot_device *dev)
+{
+	int status;
+
+	if (!bow_dm_is_linear_on(place->name, number))
+		return fail(BOW_REFUSED, "the dm device %s is not one of %s; 'dmsetup remove %s' or give this one another name",
+			    place->name, place->device, place->name);
+	status = peek(path, dev);
+	if (!status && dev->log == BOOT_LOG_LIVE)
+		status = fail(BOW_REFUSED, "%s carries a checkpoint, past which the linear device %s leads; 'dmsetup remove %s'",
+			      place->device, place->name, place->name);
+	return status;
+}
+
+/* In use it cannot be judged, but then nothing can have been begun there. */
+static bool is_to_be_peeked_at(const struct boot *boot, const struct stat *st)
+{
+	char user[USER_TEXT];
+
+	return S_ISBLK(st->st_mode) && !boot->exclusive &&
+	       (!boot->change || device_user(st->st_rdev, user));
+}
+
 int device_look(struct boot *boot, unsigned int i, struct boot_device *dev)
 {
 	const struct boot_place *place = &boot->file.place[i];
@@ -160,13 +189,11 @@ int device_look(struct boot *boot, unsigned int i, struct boot_device *dev)
 	there = device_resolve(place->device, path) && !stat(path, &st);
 	if (dev->active && bow_dm_is_bow(place->name))
 		return look_at_bow(place, path, dev);
-	if (dev->active) {
-		dev->log = BOOT_LOG_NONE;
-		return 0;
-	}
+	if (dev->active && there)
+		return look_at_other(place, path, st.st_rdev, dev);
 	if (!there || !boot->chosen[i])
 		return 0;
-	if (S_ISBLK(st.st_mode) && !boot->exclusive)
+	if (is_to_be_peeked_at(boot, &st))
 		return peek(path, dev);
 	return read_log(boot, i, path, dev);
 }
@@ -181,6 +208,10 @@ static int end_read(struct boot *boot, struct offline *off, enum boot_ending end
 
 	if (off->error && !offline_committing(off))
 		return offline_complain(off);
+	/* Half of it is what it was before: only back, now. */
+	if (ending == BOOT_END_COMMIT && off->pic.log.head.state == COW_LOG_RESTORING)
+		return fail(BOW_REFUSED, "%s: a rollback has begun there; 'bow restore %s' finishes it",
+			    name, off->dev.path);
 	if (ending == BOOT_END_COMMIT || offline_committing(off)) {
 		status = offline_commit(off);
 		said = "committed";

@@ -63,6 +63,7 @@ struct census {
 	unsigned int ours;	/* with the log that is recorded */
 	unsigned int gone;	/* without it */
 	unsigned int damaged, unknown;
+	unsigned int restoring;
 	unsigned int foreign;	/* of all devices */
 };
 
@@ -78,6 +79,7 @@ static struct census count_logs(const struct boot_state *state,
 		c.foreign += in->dev[i].log == BOOT_LOG_LIVE && !ours;
 		if (!state->dev[i].ours)
 			continue;
+		c.restoring += in->dev[i].log == BOOT_LOG_RESTORING;
 		if (in->dev[i].log == BOOT_LOG_UNKNOWN)
 			c.unknown++;
 		else if (in->dev[i].log == BOOT_LOG_DAMAGED)
@@ -532,6 +534,9 @@ static enum boot_answer can_give_up(const struct boot_state *state,
 
 	if (c.unknown)
 		return BOOT_NO_DEVICE;
+	/* Somebody has begun that by hand: there is no way but back. */
+	if (c.restoring)
+		return BOOT_NO_ROLLBACK;
 	return c.foreign || c.damaged ? BOOT_NO_FOREIGN : BOOT_DO;
 }
 

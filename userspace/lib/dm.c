@@ -112,6 +112,27 @@ bool bow_dm_is_bow(const char *name)
 	return !r || r == -EPROTO;
 }
 
+bool bow_dm_is_linear_on(const char *name, dev_t lower)
+{
+	unsigned int maj, min;
+	uint64_t start, length;
+	unsigned long long offset;
+	char *type = NULL, *params = NULL;
+	struct dm_task *dmt;
+	bool is;
+	int err;
+
+	dmt = bow_dm_run(DM_DEVICE_TABLE, name, &err);
+	if (!dmt)
+		return false;
+	is = !dm_get_next_target(dmt, NULL, &start, &length, &type, &params) && !start &&
+	     type && !strcmp(type, "linear") &&
+	     sscanf(params, "%u:%u %llu", &maj, &min, &offset) == 3 && !offset &&
+	     makedev(maj, min) == lower;
+	dm_task_destroy(dmt);
+	return is;
+}
+
 int bow_dm_status(const char *name, struct bow_status *st)
 {
 	switch (get_status(name, st)) {

@@ -43,6 +43,9 @@ int bow_dm_each(int (*fn)(const struct bow_status *st, void *data), void *data);
 /* Is it one of ours, by its table? Needs no bow_dm_open(). Tells nothing. */
 bool bow_dm_is_bow(const char *name);
 
+/* The whole of @lower, or its beginning, as it is: no more than a name. */
+bool bow_dm_is_linear_on(const char *name, dev_t lower);
+
 int bow_dm_create(const char *name, u64 sectors, const char *params);
 
 /* A device that only has a name of its own: the one below as it is. */
