@@ -7,9 +7,9 @@
 bow_conf=${BOW_CONF:-/etc/bow.conf}	# for tests
 bow_status=0
 
-# Lines of the file: COMMAND WORD...
+# Lines of the file: COMMAND WORD... The last one may have no end.
 bow_each_line() {
-	while read -r bow_w bow_x bow_y bow_z bow_rest; do
+	while read -r bow_w bow_x bow_y bow_z bow_rest || [ -n "$bow_w" ]; do
 		case $bow_w in
 		''|'#'*) ;;
 		*)	"$1" "$bow_w" "$bow_x" "$bow_y" "$bow_z" "$bow_rest" ;;

@@ -86,6 +86,14 @@ if command -v systemd-escape >/dev/null; then
 	says out2/bow-protect.service.d/50-bow.conf '^After=data.mount$' "protected after that"
 	BOW_CONF=$PWD/none exits 0 "no bow.conf" "$generator" out3
 	is "$(ls out3)" "" "nothing is started"
+	mkdir out4 out5
+	printf 'set state /boot/state\n/dev/sda5 data /data defaults' >bow.conf
+	BOW_CONF=$PWD/bow.conf exits 0 "a last line without end" "$generator" out4
+	says out4/data.mount.d/50-bow.conf '^Requires=bow-activate.service$' "it counts"
+	printf '%s\n' '/dev/sda5 data /../data defaults' >bow.conf
+	BOW_CONF=$PWD/bow.conf "$generator" out5 2>/dev/null || :
+	[ -L out5/local-fs.target.requires/bow-activate.service ]
+	ok $? "a line that cannot be used: bow-activate.service tells of it"
 fi
 
 # ---- the initramfs ----------------------------------------------------------------------------
@@ -123,6 +131,9 @@ for sh in "${shells[@]}"; do
 		'set system command /usr/bin/which-system now' 'set mark_bad /sbin/mark bad' \
 		'/dev/vdb data /data defaults' 'PARTLABEL=root bow-test-root / defaults' >bow.conf
 	is "$(in_initramfs "${sh[@]}" bow_early_names)" "bow-test-root" "root is"
+	mv bow.conf whole && printf %s "$(cat whole)" >bow.conf
+	is "$(in_initramfs "${sh[@]}" bow_early_names)" "bow-test-root" "without a last end of line"
+	mv whole bow.conf
 	is "$(in_initramfs "${sh[@]}" bow_modules | tr '\n' ' ')" \
 		"dm-bow vfat nls_cp437 nls_ascii nls_iso8859-1 nls_utf8 " "modules"
 	is "$(in_initramfs "${sh[@]}" bow_programs | tr '\n' ' ')" \
