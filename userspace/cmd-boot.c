@@ -125,6 +125,7 @@ int boot_begin(struct boot *boot, const struct boot_request *req, enum boot_acce
 
 	boot->run.ops = &ops;
 	boot->file.lock = -1;
+	boot->file.root = -1;
 	boot->exclusive = access == BOOT_OPEN;
 	boot->change = access == BOOT_CHANGE;
 	boot->dry_run = req->flags.dry_run;

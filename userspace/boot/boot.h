@@ -25,6 +25,7 @@ struct boot_place {
 struct state_file {
 	char path[PATH_MAX];
 	char mounted[PATH_MAX];	/* by us, to be unmounted; "" if not */
+	int root;		/* of that filesystem: it stays mounted; or -1 */
 	int lock;		/* a descriptor, or -1 */
 	bool missing;
 	bool bad;		/* there, and not understood */

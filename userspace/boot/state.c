@@ -16,7 +16,8 @@
 #include "durable.h"
 #include "mnt.h"
 
-#define STATE_MOUNT "/run/bow/state"
+#define RUN_DIRECTORY "/run/bow"
+#define STATE_MOUNT RUN_DIRECTORY "/state"
 
 static const char * const verdicts[BOOT_VERDICTS] = {
 	"idle", "armed", "entering", "trial", "good", "commit", "rollback",
@@ -68,25 +69,54 @@ static int join(char path[PATH_MAX], const char *dir, const char *name)
 	return fail(BOW_SYSTEM, "%s: %s", name, strerror(ENAMETOOLONG));
 }
 
+/*
+ * Another process may unmount it just now, or something else cover it. The state would
+ * seem to be missing then, and what is to be recorded would be lost.
+ */
+static int hold(struct state_file *file, const char *root, dev_t number, bool anonymous)
+{
+	struct stat st;
+
+	file->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (file->root >= 0 && !fstat(file->root, &st) && (anonymous || st.st_dev == number))
+		return 0;
+	return fail(BOW_SYSTEM, "%s: the filesystem of the state file is not to be seen there; run the same command again",
+		    root);
+}
+
+static int mount_and_hold(struct state_file *file, const struct conf *conf,
+			  const char *device, dev_t number)
+{
+	struct mount mnt;
+	bool found = mount_of_whole_device(number, &mnt) == 1;
+	const char *root = found ? mnt.target : STATE_MOUNT;
+	int status = 0;
+
+	/* By one of us: the last one unmounts it. */
+	if (found && !strcmp(root, STATE_MOUNT))
+		snprintf(file->mounted, sizeof(file->mounted), "%s", STATE_MOUNT);
+	else if (!found)
+		status = mount_state(file, conf, device);
+	/* Those of btrfs have numbers of their own. */
+	if (!status)
+		status = hold(file, root, number,
+			      !strcmp(found ? mnt.fstype : conf->state_fstype, "btrfs"));
+	if (!status)
+		status = join(file->path, root, conf->state);
+	mount_free(&mnt);
+	return status;
+}
+
 static int find_on_device(struct state_file *file, const struct conf *conf)
 {
 	char device[PATH_MAX];
-	struct mount mnt;
 	struct stat st;
-	int status;
 
 	if (!device_resolve(conf->state_device, device) || stat(device, &st) ||
 	    !S_ISBLK(st.st_mode))
 		return fail(BOW_SYSTEM, "%s: the device of the state file is not there",
 			    conf->state_device);
-	if (mount_of_device(st.st_rdev, &mnt) == 1)
-		status = join(file->path, mnt.target, conf->state);
-	else
-		status = mount_state(file, conf, device);
-	if (!status && *file->mounted)
-		status = join(file->path, file->mounted, conf->state);
-	mount_free(&mnt);
-	return status;
+	return mount_and_hold(file, conf, device, st.st_rdev);
 }
 
 static int find(struct state_file *file, const struct conf *conf)
@@ -114,16 +144,33 @@ static int check_place(const struct state_file *file)
 	return 0;
 }
 
-/* One at a time: the directory is what stays when the file is replaced. */
+/* Whoever can open what is locked could have us wait for ever: no place but root's own. */
+static int open_private(void)
+{
+	int fd;
+
+	if (geteuid() || (mkdir(RUN_DIRECTORY, 0700) && errno != EEXIST))
+		return -1;
+	fd = open(RUN_DIRECTORY, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd >= 0 && fchmod(fd, 0700)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* One at a time. In tests, without root: the directory, which stays when the file goes. */
 static int lock(struct state_file *file)
 {
 	int status = make_directories(file->path);
 
 	if (status)
 		return status;
-	file->lock = open_parent(file->path);
+	file->lock = open_private();
+	if (file->lock < 0)
+		file->lock = open_parent(file->path);
 	if (file->lock < 0 || flock(file->lock, LOCK_EX))
-		return fail(BOW_SYSTEM, "%s: its directory cannot be locked: %s", file->path,
+		return fail(BOW_SYSTEM, "%s: cannot be locked: %s", file->path,
 			    strerror(errno));
 	return 0;
 }
@@ -279,6 +326,7 @@ int state_open(struct state_file *file, const struct conf *conf, bool change,
 
 	memset(file, 0, sizeof(*file));
 	file->lock = -1;
+	file->root = -1;
 	status = find(file, conf);
 	if (!status && change)
 		status = lock(file);
@@ -290,10 +338,14 @@ int state_open(struct state_file *file, const struct conf *conf, bool change,
 
 void state_close(struct state_file *file)
 {
+	if (file->root >= 0)
+		close(file->root);
+	/* In use by another one of us, or unmounted by that. */
+	if (*file->mounted && umount(file->mounted) && errno != EBUSY && errno != EINVAL)
+		warn_msg("%s: cannot be unmounted: %s", file->mounted, strerror(errno));
 	if (file->lock >= 0)
 		close(file->lock);
-	if (*file->mounted && umount(file->mounted))
-		warn_msg("%s: cannot be unmounted: %s", file->mounted, strerror(errno));
+	file->root = -1;
 	file->lock = -1;
 	file->mounted[0] = '\0';
 }

@@ -63,7 +63,14 @@ static struct libmnt_table *read_mounts(void)
 	return mnt_new_table_from_file("/proc/self/mountinfo");
 }
 
-int mount_of_device(dev_t dev, struct mount *mnt)
+static bool is_whole(struct libmnt_fs *fs)
+{
+	const char *root = mnt_fs_get_root(fs);
+
+	return root && !strcmp(root, "/");
+}
+
+static int find_mount(dev_t dev, bool whole, struct mount *mnt)
 {
 	struct libmnt_iter *iter = mnt_new_iter(MNT_ITER_FORWARD);
 	struct libmnt_table *table = read_mounts();
@@ -72,13 +79,23 @@ int mount_of_device(dev_t dev, struct mount *mnt)
 
 	memset(mnt, 0, sizeof(*mnt));
 	while (!found && !mnt_table_next_fs(table, iter, &fs))
-		if (is_from(fs, dev)) {
+		if (is_from(fs, dev) && (!whole || is_whole(fs))) {
 			fill(mnt, fs);
 			found = 1;
 		}
 	mnt_free_iter(iter);
 	mnt_unref_table(table);
 	return found;
+}
+
+int mount_of_device(dev_t dev, struct mount *mnt)
+{
+	return find_mount(dev, false, mnt);
+}
+
+int mount_of_whole_device(dev_t dev, struct mount *mnt)
+{
+	return find_mount(dev, true, mnt);
 }
 
 int mount_at(const char *path, struct mount *mnt)

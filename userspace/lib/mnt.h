@@ -19,6 +19,9 @@ struct mount {
 /* Where @dev is mounted: 1 found, 0 nowhere, or -errno. */
 int mount_of_device(dev_t dev, struct mount *mnt);
 
+/* The same, but not where only a directory of it is to be seen. */
+int mount_of_whole_device(dev_t dev, struct mount *mnt);
+
 /* What is mounted at the directory @path: 1 found, 0 nothing, or -errno. */
 int mount_at(const char *path, struct mount *mnt);
 
