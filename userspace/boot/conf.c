@@ -221,12 +221,19 @@ static int take_options(struct parse *p, struct bow_table *table, char *options)
 	return status;
 }
 
+/* Links of udev that are made of what the filesystem says. */
+static bool is_hidden_link(const char *spec)
+{
+	return !strncmp(spec, "/dev/disk/by-uuid/", 18) ||
+	       !strncmp(spec, "/dev/disk/by-label/", 19);
+}
+
 /* A live log hides the filesystem, and with it its label and uuid. */
 static int check_spec(const struct parse *p, const char *spec)
 {
-	if (*spec == '/' || !strncmp(spec, "PARTUUID=", 9) || !strncmp(spec, "PARTLABEL=", 10))
+	if ((*spec == '/' && !is_hidden_link(spec)) || !strncmp(spec, "PARTUUID=", 9) || !strncmp(spec, "PARTLABEL=", 10))
 		return BOW_OK;
-	if (strchr(spec, '='))
+	if (*spec == '/' || strchr(spec, '='))
 		return complain(p, "%s cannot be found while there is a checkpoint, which hides the filesystem; name the partition: PARTUUID=, PARTLABEL= or a path", spec);
 	return complain(p, "unknown word '%s'; a line begins with 'set', or with a device: a path, PARTUUID= or PARTLABEL=", spec);
 }
@@ -238,6 +245,8 @@ static int check_new(const struct parse *p, const struct conf_device *dev)
 
 	if (strlen(dev->name) >= BOW_DM_NAME || strchr(dev->name, '/'))
 		return complain(p, "the name '%s' must be short and without '/'", dev->name);
+	if (!strncmp(dev->device, "/dev/mapper/", 12) && !strcmp(dev->device + 12, dev->name))
+		return complain(p, "%s is what is made of the device; name what is below it", dev->device);
 	if (*dev->mountpoint != '/')
 		return complain(p, "the mount point '%s' must begin with '/'", dev->mountpoint);
 	for (i = 0; i < conf->nr; i++) {

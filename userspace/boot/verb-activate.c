@@ -52,12 +52,23 @@ static int explain_note(const struct boot *boot, const struct boot_plan *plan,
 	return 0;
 }
 
+/* Is the one that was meant called otherwise? Then it runs without protection. */
+static void tell_stranger(const struct boot *boot, const struct boot_state *state)
+{
+	if (state->verdict == BOOT_ARMED && !boot_is_new(state, &boot->run.in) &&
+	    boot_is_named(state) && strcmp(boot->system, state->old_system) &&
+	    strcmp(boot->system, state->new_system))
+		error_msg("a checkpoint is armed for %s, and this is %s: nothing is protected; if it is what was meant, 'bow boot arm --system' wants that name",
+			  state->new_system, boot->system);
+}
+
 static int explain(const struct boot *boot, const struct boot_plan *plan)
 {
 	int status = 0;
 	unsigned int i;
 
 	boot_tell_foreign(boot);
+	tell_stranger(boot, &plan->then);
 	for (i = 0; i < boot->run.in.nr; i++) {
 		const struct boot_device *dev = &boot->run.in.dev[i];
 		int r = explain_note(boot, plan, i);

@@ -101,6 +101,9 @@ refuses 1 "set system wants" "bad system" "set system cmdline" "$S" "$D"
 refuses 1 "set mark_good wants" "empty hook" "set mark_good" "$S" "$D"
 refuses 1 "set state_device wants" "state device without type" "set state_device LABEL=x" "$S" "$D"
 refuses 2 "hides the filesystem" "a label of what is hidden" "$S" "LABEL=data data /data defaults"
+refuses 2 "hides the filesystem" "a link to what is hidden" "$S" \
+	"/dev/disk/by-uuid/1-2 data /data defaults"
+refuses 2 "below it" "the device itself" "$S" "/dev/mapper/data data /data defaults"
 refuses 1 "no state file" "no state file" "$D"
 refuses 2 "begin with '/'" "relative mount point" "$S" "/dev/x x data defaults"
 refuses 2 "without '/'" "bad name" "$S" "/dev/x a/b /data defaults"
@@ -161,6 +164,13 @@ json out '$d->{verdict} eq "armed" && $d->{new_system} eq "B" && $d->{old_system
 	"status: armed, for programs"
 exits 0 "commit has nothing to do here" bow_boot commit
 exits 0 "protect has nothing to do here" bow_boot protect
+boots C
+exits 0 "a third system" bow_boot activate --dry-run
+says err "armed for B, and this is C" "it is not protected, and that is told"
+boots A
+exits 0 "the old one" bow_boot activate --dry-run
+! grep -q "armed for" err
+ok $? "which is expected to boot"
 exits 0 "abort" bow_boot abort
 is "$(verdict)" idle "idle again"
 exits 0 "abort again" bow_boot abort
