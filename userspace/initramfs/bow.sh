@@ -83,6 +83,11 @@ bow_protect() {
 	[ -n "$(bow_early_names)" ] || return 0
 	bow_status=0
 	bow boot protect --kmsg || bow_status=$?
+	# A disk beside that of root may have come later.
+	if [ "$bow_status" = 16 ] && { bow boot activate --kmsg || [ $? = 32 ]; }; then
+		bow_status=0
+		bow boot protect --kmsg || bow_status=$?
+	fi
 	[ "$bow_status" = 0 ] || [ "$bow_status" = 32 ]
 }
 

@@ -146,6 +146,14 @@ for sh in "${shells[@]}"; do
 	STATUS=16 exits 1 "a refusal too" in_initramfs "${sh[@]}" bow_activate
 	exits 0 "protect" in_initramfs "${sh[@]}" bow_protect
 	is "$(cat log)" "bow boot protect --kmsg" "by bow boot"
+	printf '%s\n' '#!/bin/sh' 'echo "bow $*" >>"$LOG"' \
+		'[ "$2" = activate ] && touch came; [ -e came ] || exit 16' >stub/bow.late
+	cp stub/bow stub/bow.usual && cp stub/bow.late stub/bow
+	exits 0 "a disk that comes late" in_initramfs "${sh[@]}" bow_protect
+	is "$(tr '\n' ' ' <log)" \
+		"bow boot protect --kmsg bow boot activate --kmsg bow boot protect --kmsg " \
+		"is made then"
+	cp stub/bow.usual stub/bow && rm -f came
 	STATUS=32 exits 0 "a rejected system is protected" in_initramfs "${sh[@]}" bow_protect
 	for s in 2 4 8 16; do
 		STATUS=$s exits 1 "no checkpoint ($s): the system is not started" \
