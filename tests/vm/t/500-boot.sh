@@ -11,8 +11,8 @@
 # shellcheck source=/dev/null
 . /tests/t/2fs.inc
 
-carve part1 96M
-carve part2 48M
+carve part1 40M
+carve part2 32M
 make_fs ext4 /dev/mapper/part1
 make_fs ext4 /dev/mapper/part2
 make_fs vfat $D_SMALL
@@ -81,9 +81,25 @@ shut_down() {
 	crash
 }
 
+# Little files, as there are many boots: overwritten, renamed, removed, made.
+fill_some() { # DIRECTORY
+	mkdir $1/tree
+	(cd $1/tree && split -b 9000 /usr/bin/sed)
+	head -c 300000 /dev/urandom >$1/noise
+}
+
 update() { # VERSION: and it is on the disk
-	churn $work/data $1
-	churn $work/home $1
+	local d
+
+	for d in $work/data $work/home; do
+		dd if=/dev/urandom of=$d/noise bs=4k count=20 seek=9 conv=notrunc status=none
+		head -c 50000 /dev/urandom >$d/new-$1
+		mv $d/tree $d/tree-$1
+		mkdir $d/tree
+		cp $d/tree-$1/* $d/tree
+		rm -r $d/tree-$1
+		echo $1 >$d/tree/xaa
+	done
 	sync
 }
 
@@ -114,8 +130,8 @@ table_is data linear
 table_is home linear
 says 'nothing to do'
 not mounted /run/bow/state
-fill $work/data
-fill $work/home
+fill_some $work/data
+fill_some $work/home
 remember old
 exits 0 bow_boot status
 exits 0 bow_boot arm --system B
