@@ -120,10 +120,10 @@ mutations() {
 		's/set_ranges\(cow, &pic->free, COW_LOOSE\);/set_ranges(cow, \&pic->free, COW_FREE);/'
 	mutate 200-last-block-passes dm-cow-dev.h \
 		's/bio_end_sector\(bio\) - 1\) - \*first \+ 1;/bio_end_sector(bio)) - *first;/'
-	mutate 220-ext4-offers-once userspace/cmd-trim.c \
+	mutate 220-ext4-offers-once userspace/lib/trim.c \
 		's/"ext4"\)\)\n(\t\text4_offer)/"ext5"))\n$1/'
-	mutate 220-no-warning userspace/cmd-trim.c \
-		's/return (collected_bytes\(trim\) \* 100 <)/return 0 \&\& $1/'
+	mutate 220-no-warning userspace/lib/trim.c \
+		's/return (trim_collected\(trim\) \* 100 <)/return 0 \&\& $1/'
 	mutate 250-hold-fails dm-cow-gate.c \
 		's/else if \(on_full == COW_FULL_HOLD && cow->holding\)/else if (0)/'
 	mutate 250-commit-fails dm-cow-gate.c \

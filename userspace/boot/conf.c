@@ -231,7 +231,8 @@ static bool is_hidden_link(const char *spec)
 /* A live log hides the filesystem, and with it its label and uuid. */
 static int check_spec(const struct parse *p, const char *spec)
 {
-	if ((*spec == '/' && !is_hidden_link(spec)) || !strncmp(spec, "PARTUUID=", 9) || !strncmp(spec, "PARTLABEL=", 10))
+	if ((*spec == '/' && !is_hidden_link(spec)) || !strncmp(spec, "PARTUUID=", 9) ||
+	    !strncmp(spec, "PARTLABEL=", 10))
 		return BOW_OK;
 	if (*spec == '/' || strchr(spec, '='))
 		return complain(p, "%s cannot be found while there is a checkpoint, which hides the filesystem; name the partition: PARTUUID=, PARTLABEL= or a path", spec);
