@@ -19,12 +19,15 @@ nothing_left() {
 	not findmnt /run/image
 }
 
-change() { # SEED
-	seq "$1" 400000 >/data/a
-	rm -f /data/b
-	seq "$1" 1000 >"/data/new-$1"
-	sync
-}
+# A program of its own: a shell that is not bash does not hand functions on.
+cat >/run/change <<EOF
+#!/bin/bash
+seq \$1 400000 >/data/a
+rm -f /data/b
+seq \$1 1000 >/data/new-\$1
+sync
+EOF
+chmod +x /run/change
 
 blksnap attach --create data /dev/vda
 mke2fs -q -t ext4 /dev/mapper/data
@@ -34,11 +37,10 @@ seq 1 300000 >/data/a
 seq 5 200000 >/data/b
 sync
 
-export -f change
 for store in /dev/vdb /data/snap.store; do
 	sums /data >/run/before
 	BLKSNAP_SIZE=16M /contrib/blksnap-backup data $store /run/image bash -c "
-		change 7
+		/run/change 7
 		tar -C /run/image -cf /run/backup.tar --exclude=snap.store ."
 	mkdir /run/got
 	tar -C /run/got -xf /run/backup.tar
@@ -47,7 +49,7 @@ for store in /dev/vdb /data/snap.store; do
 	rm -r /run/got
 	nothing_left
 	echo "# ok: with $store: what was there when it began"
-	change 9
+	/run/change 9
 done
 expect 3 /contrib/blksnap-backup data /dev/vdb /run/image sh -c "exit 3"
 nothing_left
@@ -56,7 +58,7 @@ echo "# ok: a backup that fails leaves nothing"
 umount /data
 for round in 1 2 3; do
 	mount /dev/mapper/data /data
-	change $((round * 11))
+	/run/change $((round * 11))
 	umount /data
 	/contrib/blksnap-increment data /dev/vdb /run/full
 	cmp /run/full /dev/mapper/data
